@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -149,10 +150,8 @@ def explain(error):
         "EEXIST": "已经有同名的文件{}。请换个名字，或先移走它。",
         "EMFILE": "打开的文件太多{}。请先运行 ulimit -n 4096 再试。",
     }
-    import errno
-
-    template = known.get(errno.errorcode.get(error.errno, ""), f"系统报告：{error.strerror or error}{{}}。请检查路径与磁盘。")
-    return template.format(where)
+    other = f"系统报告：{error.strerror or error}{{}}。请检查路径与磁盘。"
+    return known.get(errno.errorcode.get(error.errno), other).format(where)
 
 
 def _exit(code):

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from toolbox.command_line import Progress, UserError
 
 IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
+SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
 _NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
 
@@ -61,7 +62,8 @@ def open_folder(images_dir, smallest_class=2):
         raise UserError(f"{root} 是一个文件，不是文件夹。--images-dir 要的是装着各类别子文件夹的文件夹。")
     class_names = _subfolders(root)
     if len(class_names) < 2:
-        raise UserError(f"{root} 里只有 {len(class_names)} 个类别子文件夹，分类至少要两个。{_where_the_classes_are(root)}")
+        found = f"{root} 里只有 {len(class_names)} 个类别子文件夹"
+        raise UserError(f"{found}，分类至少要两个。{_where_the_classes_are(root)}")
     files = [(path, name) for name in class_names for path in _files_below(root / name)]
     with Progress("检查照片", total=len(files)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda file: _check(file[0], progress), files))
@@ -120,7 +122,7 @@ def _check(path, progress):
     return result
 
 
-def open_image(path, shortest_side=2 * max(IMAGE_SIZE)):
+def open_image(path, shortest_side=SHORTEST_SIDE):
     """打开一张照片，返回正立的 8 位 RGB 图像（PIL.Image）。
 
     按 EXIF 转正；透明处填白；16 位缩放到 8 位；CMYK、灰度、调色板都转成 RGB；动图取第一帧。
@@ -234,16 +236,15 @@ def split(photos, validation=0.2, test=0.0, seed=0):
     names = [name for name, share in shares.items() if share > 0]
     bounds = np.cumsum([shares[name] for name in names])
     position = {photo.group: _position(photo.group, seed) for photo in photos}
-    part = {group: names[min(int(np.searchsorted(bounds, p, "right")), len(names) - 1)] for group, p in position.items()}
+    part = {group: names[np.searchsorted(bounds[:-1], p, "right")] for group, p in position.items()}
     for class_name in sorted({photo.class_name for photo in photos}):
         groups = sorted({photo.group for photo in photos if photo.class_name == class_name}, key=position.get)
         if len(groups) < len(names):
-            raise UserError(
-                f"类别 {class_name} 只有 {len(groups)} 张互不相同的照片，分不成 {len(names)} 部分。请添加照片，或移走这一类。"
-            )
+            few = f"类别 {class_name} 只有 {len(groups)} 张互不相同的照片"
+            raise UserError(f"{few}，分不成 {len(names)} 部分。请添加照片，或移走这一类。")
         for i, name in enumerate(names):
             if all(part[group] != name for group in groups):
-                part[groups[min(i, len(groups) - 1)] if name != "train" else groups[-1]] = name
+                part[groups[i if name != "train" else -1]] = name
     return {name: [photo for photo in photos if part[photo.group] == name] for name in ("train", "validation", "test")}
 
 

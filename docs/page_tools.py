@@ -1,0 +1,75 @@
+"""页面里的代码、帮助、输出与数字都由这里放进去（cogapp），用 --check 防止走样。
+
+重新生成：python -m cogapp -r -I docs README.md docs/*.md docs/study_keras/*.md
+检查：    python -m cogapp --check -I docs README.md docs/*.md docs/study_keras/*.md
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cog
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+RESULTS_DIR = PROJECT_DIR / "docs" / "results"
+
+
+def _fenced(text, language=""):
+    cog.out(f"\n```{language}\n{text.strip(chr(10))}\n```\n\n")
+
+
+def excerpt(path, name):
+    """放入 path 里名为 name 的函数（或类）的源代码。"""
+    source = (PROJECT_DIR / path).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            return _fenced("\n".join(source.splitlines()[first - 1 : node.end_lineno]), "python")
+    raise LookupError(f"{path} 里没有 {name}")
+
+
+def lines_between(path, start, end):
+    """放入 path 里从含 start 的一行到含 end 的一行（都包括在内），去掉共同的缩进。"""
+    import textwrap
+
+    lines = (PROJECT_DIR / path).read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if start in line)
+    last = next(i for i, line in enumerate(lines) if i >= first and end in line)
+    _fenced(textwrap.dedent("\n".join(lines[first : last + 1])), "python")
+
+
+def help_text(script):
+    """放入脚本的 --help 输出。"""
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
+    command = [sys.executable, str(PROJECT_DIR / script), "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True, env=environment).stdout
+    _fenced(text.replace(str(PROJECT_DIR) + os.sep, ""), "text")
+
+
+def recorded(file_name):
+    """放入 docs/results/ 里记录下来的一段终端输出。"""
+    _fenced((RESULTS_DIR / file_name).read_text(encoding="utf-8"), "text")
+
+
+def load(file_name):
+    """读 docs/results/ 里的一份 JSON 结果。"""
+    return json.loads((RESULTS_DIR / file_name).read_text(encoding="utf-8"))
+
+
+def result(file_name, key, form="{}"):
+    """放入一个结果；key 用点分隔层次，form 是格式，如 "{:.3f}"。"""
+    value = load(file_name)
+    for part in key.split("."):
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    cog.out(form.format(value))
+
+
+def table(header, rows):
+    """放入一张 Markdown 表格。"""
+    cog.outl()
+    for cells in [header, ["---"] * len(header), *rows]:
+        cog.outl("| " + " | ".join(str(cell) for cell in cells) + " |")
+    cog.outl()

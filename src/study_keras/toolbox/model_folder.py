@@ -1,0 +1,138 @@
+"""模型文件夹：一次训练的全部成果。要么完整，要么不存在；后面各课只需要它。"""
+
+import csv
+import json
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolbox.command_line import UserError
+
+LABELS_FILE = "labels.txt"
+MODEL_FILE = "model.keras"
+SETTINGS_FILE = "settings.json"
+
+
+@contextmanager
+def writing(output_dir, name):
+    """给出一个写在旁边的临时文件夹；正常结束时改名为 output_dir/name，出错或中断时删掉。
+
+    已有的同名模型文件夹会被换掉；同名的却不是模型文件夹，则拒绝，以免删掉别的东西。
+
+    Raises:
+        UserError: 名字不合适，或同名的不是模型文件夹。
+    """
+    output_dir = Path(output_dir).expanduser().resolve()
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
+    target = output_dir / name
+    if target.exists() and not (target / SETTINGS_FILE).exists() and (target.is_file() or any(target.iterdir())):
+        raise UserError(f"{target} 已存在，而且不是模型文件夹。请用 --name 换个名字，或先移走它。")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(output_dir, name)
+    aside = output_dir / f".{name}.{os.getpid()}.writing"
+    aside.mkdir()
+    try:
+        yield aside
+        _replace(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_leftovers(output_dir, name):
+    """被强行结束（kill -9）的运行留下的临时文件夹；还在运行的别动。"""
+    for leftover in output_dir.glob(f".{name}.*.writing"):
+        if not _is_running(int(leftover.name.split(".")[-2])):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_running(pid):
+    if sys.platform == "win32":  # 在 Windows 上 os.kill 会真的结束进程
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return pid != os.getpid()
+
+
+def _replace(aside, target):
+    """让 aside 取代 target；改名之间若被打断，旧的还在 .old 里。"""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(aside, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path, value):
+    """写一份 UTF-8 的 JSON。"""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def write_labels(folder, labels):
+    """labels.txt：一行一个类别，顺序就是模型输出的顺序。"""
+    (folder / LABELS_FILE).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+
+
+def write_predictions(folder, rows):
+    """predictions.csv：每张留出的照片一行 (文件, 真实类别, 预测类别, 概率)。"""
+    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "true", "predicted", "probability"])
+        writer.writerows((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
+
+
+def write_history(folder, history):
+    """history.csv 与 curves.png：每一轮（epoch）的损失与准确率。
+
+    Args:
+        history: {"accuracy": [...], "val_accuracy": [...], "loss": [...], "val_loss": [...]}，每轮一个数。
+    """
+    names = list(history)
+    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["epoch", *names])
+        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
+            writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
+    _draw_curves(folder / "curves.png", history)
+
+
+def _draw_curves(path, history):
+    from toolbox.chinese_plots import pyplot
+
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    for axis, key, title in zip(axes, ("accuracy", "loss"), ("准确率（accuracy）", "损失（loss）"), strict=True):
+        epochs = range(1, len(history[key]) + 1)
+        axis.plot(epochs, history[key], marker="o", label="训练")
+        axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
+        axis.set(title=title, xlabel="轮（epoch）")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def read_labels(folder):
+    """读 labels.txt。"""
+    return (Path(folder) / LABELS_FILE).read_text(encoding="utf-8").splitlines()
+
+
+def find(folder):
+    """确认 folder 是一个完整的模型文件夹，返回 Path。
+
+    Raises:
+        UserError: 不存在，或缺文件。
+    """
+    folder = Path(folder).expanduser().resolve()
+    missing = [name for name in (MODEL_FILE, LABELS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder} 不是完整的模型文件夹（缺 {'、'.join(missing)}）。请先运行第 1 课，或检查路径。")
+    return folder
