@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -88,6 +89,14 @@ def positive_float(text):
     return value
 
 
+def fraction(text):
+    """argparse 的 type：0 至 0.5 的比例。"""
+    value = _number(text, float, 0)
+    if value > 0.5:
+        raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {text}")
+    return value
+
+
 def _number(text, kind, minimum):
     try:
         value = kind(text)
@@ -163,6 +172,30 @@ def _exit(code):
     raise SystemExit(code)
 
 
+def load_tensorflow():
+    """导入并返回 tensorflow，收起它启动时的一串英文信息；导入失败时照样显示。
+
+    那些信息由 C++ 直接写到标准错误，在日志系统就绪之前，TF_CPP_MIN_LOG_LEVEL 管不到，只能在文件描述符上拦。
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
+        except BaseException:
+            messages.seek(0)
+            os.write(screen, messages.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
+    return tf
+
+
 class Progress:
     """长步骤的进度：终端里是 tqdm 进度条（带速率与剩余时间）；输出不是终端时，隔几秒打一行。
 
@@ -181,7 +214,10 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self._total, desc=self._label, unit=self._unit, unit_scale=self._unit_scale,
+                total=self._total,
+                desc=self._label,
+                unit=self._unit,
+                unit_scale=self._unit_scale,
                 bar_format="{desc}：{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} {rate_fmt}，剩余 {remaining}",
             )
         return self
@@ -198,8 +234,10 @@ class Progress:
     def _print_line(self):
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
         left = f"，剩余约 {(self._total - self._done) / rate:.0f} 秒" if self._total and rate else ""
-        print(f"{self._label}：{self._amount(self._done)}/{self._amount(self._total)}，"
-              f"每秒 {self._amount(rate)}{left}", flush=True)
+        print(
+            f"{self._label}：{self._amount(self._done)}/{self._amount(self._total)}，每秒 {self._amount(rate)}{left}",
+            flush=True,
+        )
 
     def _amount(self, number):
         if number is None:

@@ -1,18 +1,34 @@
 """模型文件夹：一次训练的全部成果。要么完整，要么不存在；后面各课只需要它。"""
 
 import csv
+import glob
 import json
 import os
+import platform
 import shutil
 import sys
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
+from toolbox import photo_folder
 from toolbox.command_line import UserError
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
 SETTINGS_FILE = "settings.json"
+METRICS_FILE = "metrics.json"
+
+
+def target_folder(output_dir, name):
+    """模型文件夹的位置 output_dir/name。
+
+    Raises:
+        UserError: name 不是一个文件夹名。
+    """
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
+    return Path(output_dir).expanduser().resolve() / name
 
 
 @contextmanager
@@ -24,15 +40,12 @@ def writing(output_dir, name):
     Raises:
         UserError: 名字不合适，或同名的不是模型文件夹。
     """
-    output_dir = Path(output_dir).expanduser().resolve()
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
-    target = output_dir / name
+    target = target_folder(output_dir, name)
     if target.exists() and not (target / SETTINGS_FILE).exists() and (target.is_file() or any(target.iterdir())):
         raise UserError(f"{target} 已存在，而且不是模型文件夹。请用 --name 换个名字，或先移走它。")
-    output_dir.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(output_dir, name)
-    aside = output_dir / f".{name}.{os.getpid()}.writing"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    aside = target.with_name(f".{name}.{os.getpid()}.writing")
     aside.mkdir()
     try:
         yield aside
@@ -41,9 +54,9 @@ def writing(output_dir, name):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _remove_leftovers(output_dir, name):
+def _remove_leftovers(target):
     """被强行结束（kill -9）的运行留下的临时文件夹；还在运行的别动。"""
-    for leftover in output_dir.glob(f".{name}.*.writing"):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
         if not _is_running(int(leftover.name.split(".")[-2])):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -73,6 +86,25 @@ def _replace(aside, target):
 def write_json(path, value):
     """写一份 UTF-8 的 JSON。"""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def write_settings(folder, settings, weights, photos):
+    """settings.json：全部选项、各包的版本、权重与照片清单的哈希。
+
+    Args:
+        settings: {选项: 值}。
+        weights: imagenet_weights.Weights。
+        photos: photo_folder.PhotoFolder。
+    """
+    packages = ("tensorflow", "keras", "numpy", "pillow", "ai-edge-litert")
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    extra = {
+        "versions": versions,
+        "weights_sha256": weights.sha256,
+        "photos_sha256": photo_folder.photo_list_hash(photos.photos),
+        "excluded_files": len(photos.problems),
+    }
+    write_json(folder / SETTINGS_FILE, {**settings, **extra})
 
 
 def write_labels(folder, labels):

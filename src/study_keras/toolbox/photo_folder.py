@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,17 @@ class PhotoFolder:
     def name(self, photo):
         """照片相对于文件夹的路径，用 / 分隔，写进 predictions.csv。"""
         return photo.path.relative_to(self.root).as_posix()
+
+    def report(self):
+        """打印每一类的张数，并逐个说出排除了哪些文件、为什么。"""
+        counts = Counter(photo.class_name for photo in self.photos)
+        print(
+            f"照片：{self.root}，共 {len(self.photos)} 张：" + "，".join(f"{n} {counts[n]}" for n in self.class_names)
+        )
+        if self.problems:
+            print(f"排除了 {len(self.problems)} 个读不出来的文件：")
+        for path, reason in self.problems:
+            print(f"  {path.relative_to(self.root).as_posix()}：{reason}")
 
 
 def open_folder(images_dir, smallest_class=2):

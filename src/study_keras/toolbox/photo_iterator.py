@@ -22,7 +22,9 @@ class PhotoIterator(Iterator):
         num_classes: 输出要有多少个单元；sparse 时大于照片的类别数。
     """
 
-    def __init__(self, image_generator, photos, labels, class_names, class_mode, target_size, batch_size, shuffle, seed):
+    def __init__(
+        self, image_generator, photos, labels, class_names, class_mode, target_size, batch_size, shuffle, seed
+    ):
         self.image_generator = image_generator
         self.photos = photos
         self.class_mode = class_mode
@@ -40,13 +42,20 @@ class PhotoIterator(Iterator):
     def filepaths(self):
         return [str(photo.path) for photo in self.photos]
 
+    @property
+    def targets(self):
+        """全部照片的标签，顺序同 photos：(张数,) 的编号，或 (张数, 类别数) 的独热向量，float32。"""
+        return self._targets(self.classes)
+
+    def _targets(self, ids):
+        if self.class_mode == "sparse":
+            return ids.astype(np.float32)
+        return np.eye(self.num_classes, dtype=np.float32)[ids]
+
     def _get_batches_of_transformed_samples(self, index_array):
         """index_array 指定的照片与标签：(批, 高, 宽, 3) 的 float32，与 (批,) 或 (批, 类别数) 的标签。"""
         images = np.stack([self._image(self.photos[i]) for i in index_array])
-        ids = self.classes[index_array]
-        if self.class_mode == "sparse":
-            return images, ids.astype(np.float32)
-        return images, np.eye(self.num_classes, dtype=np.float32)[ids]
+        return images, self._targets(self.classes[index_array])
 
     def _image(self, photo):
         pixels = photo_folder.read_photo(photo.path, self.target_size).astype(np.float32)

@@ -1,0 +1,268 @@
+"""第 1 课：迁移学习（transfer learning），给冻结的 MobileNetV2 换一个新的头（head）。
+
+你会学到：怎样用 ImageDataGenerator 准备照片，怎样冻结（freeze）预训练的底座（base），怎样接上新的头，
+         怎样训练、评估、预测，以及为什么冻结的部分只需计算一次。
+需要：    两个 CPU 核心就够，不需要 GPU；照片下载不到时会自己画花。
+多久：    两核、不算下载，约半分钟。
+命令：    python src/study_keras/hello_transfer_learning.py
+预期：    真实照片验证准确率约 0.90；画的花 0.85 至 0.98。讲解见 docs/study_keras/hello_transfer_learning.md。
+"""
+
+import sys
+
+import numpy as np
+
+from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder
+from toolbox.command_line import DATA_DIR, OUTPUT_DIR
+from toolbox.stopwatch import Stopwatch, peak_memory_mb
+
+VALIDATION_SPLIT = 0.2
+CUT_LAYER = "block_16_project_BN"  # --model model 的切口，输出 7x7x320
+PART_NAMES = {"train": "训练", "validation": "验证", "test": "测试"}
+LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categorical_crossentropy"}
+
+
+def parse_arguments(argv):
+    parser = command_line.ArgumentParser("第 1 课：给冻结的 MobileNetV2 换一个新的头，训练、评估、预测。")
+    add, count = parser.add_argument, command_line.positive_int
+    add("--images-dir", metavar="DIR", help="自己的照片：一个子文件夹一个类别；不给则用 flower_photos，没有就下载")
+    add("--drawn", action="store_true", help="不用照片，立刻用自己画的花")
+    add("--weights", default="auto", metavar="W", help="底座的权重：auto、imagenet、torchvision、random 或 .h5 文件")
+    add("--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数")
+    add("--model", choices=["seq", "model"], default="seq", help=f"顺序模型，或在 {CUT_LAYER} 切开的函数式模型")
+    add(
+        "--trainable-base-layers", type=command_line.non_negative_int, default=0, metavar="N", help="底座最后几层也训练"
+    )
+    add("--epochs", type=count, default=5, metavar="N", help="训练几轮")
+    add("--batch-size", type=count, default=32, metavar="N", help="一批几张")
+    add("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--test-split", type=command_line.fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
+    add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
+    add("--engine", choices=["auto", "litert", "keras"], default="auto", help="用什么计算冻结的部分")
+    add("--cache-dir", default=str(DATA_DIR / "frozen_prefix"), metavar="DIR", help="冻结部分的输出存在哪里")
+    add("--no-cache", action="store_true", help="用完就删，不保留冻结部分的输出")
+    add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
+    add("--name", metavar="NAME", help="模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model")
+    args = parser.parse_args(argv)
+    args.name = args.name or f"mobilenetv2_transfer_{args.model}"
+    args.validation_split = VALIDATION_SPLIT
+    return args
+
+
+def find_photos(args):
+    """依次是：自己的文件夹、已有的或下载的 flower_photos、自己画的花。"""
+    if args.images_dir:
+        return photo_folder.open_folder(args.images_dir)
+    if not args.drawn:
+        try:
+            return photo_folder.open_folder(flower_photos.fetch())
+        except flower_photos.DownloadFailed as error:
+            print(f"\n！！！没有真实照片：{error}\n！！！下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
+    return photo_folder.open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
+
+
+def make_generators(folder, args):
+    """训练、验证（与测试）的迭代器，每个给出 (照片, 标签) 的批；以及标签清单。"""
+    from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
+    from tensorflow.keras.preprocessing.image import ImageDataGenerator
+
+    from toolbox.photo_iterator import flow_from_folder
+
+    image_generator = ImageDataGenerator(preprocessing_function=preprocess_input, validation_split=VALIDATION_SPLIT)
+    labels = folder.class_names
+    if args.class_mode == "sparse":  # 编号接在 ImageNet 的 1,000 类之后：五种花是 1000 至 1004
+        labels = imagenet_weights.imagenet_labels()[1:] + folder.class_names
+    subsets = {"train": "training", "validation": "validation", "test": "test"}
+    generators = {
+        part: flow_from_folder(
+            image_generator,
+            folder,
+            subset=subset,
+            classes=labels,
+            class_mode=args.class_mode,
+            batch_size=args.batch_size,
+            shuffle=(part == "train"),  # 打乱的只有训练；预测要与文件名对得上
+            seed=args.seed,
+            test_split=args.test_split,
+        )
+        for part, subset in subsets.items()
+        if part != "test" or args.test_split
+    }
+    return generators, labels
+
+
+def show_first_batch(generator, labels):
+    images, targets = generator[0]
+    ids = targets.argmax(axis=1) if targets.ndim == 2 else targets.astype(int)
+    print(f"第一批照片：形状 {images.shape}，取值 {images.min():.2f} 至 {images.max():.2f}")
+    print(f"第一批标签：形状 {targets.shape}，前 5 个是 {'、'.join(f'{i} {labels[i]}' for i in ids[:5])}")
+    print(f"类别编号：{generator.class_indices}")
+
+
+def build_base(weights, model_kind):
+    """预训练的 MobileNetV2，不带顶层；--model model 时只留到 CUT_LAYER 为止。"""
+    from tensorflow.keras import Model
+    from tensorflow.keras.applications import MobileNetV2
+
+    base = MobileNetV2(input_shape=(*photo_folder.IMAGE_SIZE, 3), include_top=False, weights=weights.path)
+    return base if model_kind == "seq" else Model(base.input, base.get_layer(CUT_LAYER).output)
+
+
+def freeze(base, trainable_layers):
+    """冻结底座，只留最后 trainable_layers 层；批归一化（batch normalization）一律不动。
+
+    不能先写 base.trainable = False 再把几层改回 True：容器仍是 False，里面什么也不会训练。
+    """
+    from tensorflow.keras.layers import BatchNormalization
+
+    first_trainable = len(base.layers) - trainable_layers
+    for i, layer in enumerate(base.layers):
+        layer.trainable = i >= first_trainable and not isinstance(layer, BatchNormalization)
+
+
+def build_sequential(base, num_classes):
+    """顺序模型：底座、全局平均池化、两个全连接层、softmax。"""
+    from tensorflow.keras import Sequential, layers
+
+    return Sequential(
+        [
+            base,
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1024, activation="relu"),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(num_classes, activation="softmax"),
+        ]
+    )
+
+
+def build_functional(base, num_classes):
+    """函数式模型：从切口往后换成自己的卷积、批归一化、ReLU，从头训练。"""
+    from tensorflow.keras import Model, layers
+
+    x = layers.Conv2D(1280, 1, use_bias=False, name="head_conv")(base.output)
+    x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)  # 步数少，默认的 0.99 跟不上
+    x = layers.ReLU(name="head_relu")(x)
+    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+    return Model(base.input, layers.Dense(num_classes, activation="softmax", name="head_softmax")(x))
+
+
+def show_model(model, base):
+    """列出全部层，标出要训练的；再数一数可训练与冻结的权重。"""
+    nested = base if base in model.layers else None
+    all_layers = (nested.layers if nested else []) + [layer for layer in model.layers if layer is not nested]
+    for layer in all_layers:
+        mark = "训练" if layer.trainable_weights else "冻结" if layer.weights else "无权重"
+        name, kind, shape = layer.name, type(layer).__name__, str(layer.output.shape[1:])
+        print(f"  {name:<28}{kind:<24}{shape:<18}{layer.count_params():>10,} {mark}")
+    trained = [layer.name for layer in all_layers if layer.trainable_weights]
+    print(f"共 {len(all_layers)} 层（底座 {len(base.layers)} 层），要训练的 {len(trained)} 层：{'、'.join(trained)}")
+    for label, weights in (("可训练", model.trainable_weights), ("冻结", model.non_trainable_weights)):
+        print(f"{label}的权重：{len(weights)} 个张量，共 {sum(np.prod(w.shape, dtype=int) for w in weights):,} 个数")
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    stage = Stopwatch()
+    with stage("找照片"):
+        folder = find_photos(args)
+        folder.report()
+    with stage("找权重"):
+        weights = imagenet_weights.find_weights(args.weights)
+        print(f"底座的权重：{weights.name}")
+    with stage("载入 TensorFlow"):
+        tf = command_line.load_tensorflow()
+        from tensorflow import keras
+
+        from toolbox import frozen_prefix, model_folder
+
+        print(f"GPU：{len(tf.config.list_physical_devices('GPU'))} 个（没有也可以）")
+        keras.utils.set_random_seed(args.seed)
+
+    with stage("数据"):
+        generators, labels = make_generators(folder, args)
+        show_first_batch(generators["train"], labels)
+
+    with stage("模型"):
+        base = build_base(weights, args.model)
+        freeze(base, args.trainable_base_layers)
+        model = {"seq": build_sequential, "model": build_functional}[args.model](base, len(labels))
+        show_model(model, base)
+
+    if args.end_to_end:
+        network, data = model, generators
+    else:  # 冻结的部分对同一张照片总给出同样的输出，所以只算一次，只训练它后面的部分
+        with stage("计算冻结的部分"):
+            prefix, network = frozen_prefix.split_model(model)
+            photos = [photo for generator in generators.values() for photo in generator.photos]
+            kept = frozen_prefix.compute(
+                prefix, photos, cache_dir=args.cache_dir, engine=args.engine, keep=not args.no_cache
+            )
+            data, start = {}, 0
+            for part, generator in generators.items():
+                rows = range(start, start + len(generator.photos))
+                data[part] = kept.batches(generator.targets, args.batch_size, part == "train", args.seed, rows=rows)
+                start = rows.stop
+
+    with model_folder.writing(args.output_dir, args.name) as results:
+        with stage("训练"):
+            network.compile(optimizer="adam", loss=LOSSES[args.class_mode], metrics=["accuracy"])
+            history = network.fit(
+                data["train"],
+                validation_data=data["validation"],
+                epochs=args.epochs,
+                verbose="auto" if sys.stdout.isatty() else 2,
+                callbacks=[keras.callbacks.TensorBoard(results / "logs", write_graph=False)],
+            ).history
+
+        with stage("评估"):
+            metrics = {}
+            for part, batches in data.items():
+                loss, accuracy = network.evaluate(batches, verbose=0)
+                metrics[part] = {"photos": len(generators[part].photos), "accuracy": accuracy, "loss": loss}
+                print(f"{PART_NAMES[part]}：{len(generators[part].photos)} 张，准确率 {accuracy:.4f}，损失 {loss:.4f}")
+
+        with stage("预测"):
+            held_out = [part for part in ("test", "validation") if part in data]
+            predictions = []
+            for part in held_out:
+                probabilities = network.predict(data[part], verbose=0)
+                for photo, row in zip(generators[part].photos, probabilities, strict=True):
+                    predictions.append((folder.name(photo), photo.class_name, labels[row.argmax()], row.max()))
+            print(f"{len(predictions)} 张没有参加训练的照片都有了预测。")
+
+        with stage("保存"):
+            model.save(results / model_folder.MODEL_FILE)
+            model_folder.write_settings(results, vars(args), weights, folder)
+            model_folder.write_labels(results, labels)
+            model_folder.write_history(results, history)
+            model_folder.write_predictions(results, predictions)
+        metrics["seconds"], metrics["peak_memory_mb"] = stage.seconds, peak_memory_mb()
+        metrics["seed"], metrics["weights"] = args.seed, weights.name
+        model_folder.write_json(results / model_folder.METRICS_FILE, metrics)
+    summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
+
+
+def summarize(metrics, predictions, folder):
+    """用几行中文总结：照片、每类准确率、各步用时、错得最有把握的五张、接下来做什么。"""
+    print("\n===== 小结 =====")
+    counts = "，".join(f"{PART_NAMES[part]} {metrics[part]['photos']} 张" for part in PART_NAMES if part in metrics)
+    print(f"照片：{counts}；底座的权重：{metrics['weights']}")
+    print("没有参加训练的照片上，每一类的准确率：")
+    for name in sorted({true for _, true, _, _ in predictions}):
+        right = [predicted == true for _, true, predicted, _ in predictions if true == name]
+        print(f"  {name}：{np.mean(right):.3f}（{sum(right)}/{len(right)}）")
+    for part in ("validation", "test"):
+        if part in metrics:
+            print(f"{PART_NAMES[part]}准确率（accuracy）：{metrics[part]['accuracy']:.4f}")
+    print("各步用时：" + "，".join(f"{name} {seconds:.1f} 秒" for name, seconds in metrics["seconds"].items()))
+    mistakes = sorted((row for row in predictions if row[1] != row[2]), key=lambda row: -row[3])
+    print(f"共错 {len(mistakes)} 张，错得最有把握的：" if mistakes else "一张也没有错。")
+    for name, true, predicted, probability in mistakes[:5]:
+        print(f"  {name}：是 {true}，认成了 {predicted}（概率 {probability:.2f}）")
+    print(f"模型文件夹：{folder}")
+    print("接下来：用 --images-dir 换成你自己的照片；加 --end-to-end 看经典做法慢多少；读 docs/pitfalls.md。")
+
+
+if __name__ == "__main__":
+    command_line.run(main, when_interrupted="已算好的冻结部分的输出都在，没有写出半成品；重新运行同一条命令会接着做。")

@@ -1,0 +1,29 @@
+"""记下每一步用了几秒，以及进程用过的最多内存。"""
+
+import sys
+import time
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """用法：with stopwatch("训练"): ...；之后 stopwatch.seconds 是 {"训练": 秒}。"""
+
+    def __init__(self):
+        self.seconds = {}
+
+    @contextmanager
+    def __call__(self, stage):
+        print(f"\n—— {stage} ——", flush=True)
+        start = time.monotonic()
+        yield
+        self.seconds[stage] = round(self.seconds.get(stage, 0) + time.monotonic() - start, 2)
+
+
+def peak_memory_mb():
+    """本进程到此刻为止占用物理内存的最大值（MB，含共享库）；Windows 上没有现成的办法，返回 None。"""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1024))  # macOS 报字节，Linux 报 KiB

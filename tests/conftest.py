@@ -1,0 +1,45 @@
+"""各测试共用的照片与文件夹。照片都由 NumPy 当场生成，不需要网络。"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
+
+
+def random_pixels(seed, height=90, width=120):
+    """一张平滑的随机彩色图，uint8，(height, width, 3)；不同 seed 的感知哈希也不同。"""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def save_jpeg(path, seed, **kwargs):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(random_pixels(seed, **kwargs)).save(path, quality=92)
+    return path
+
+
+@pytest.fixture
+def photo_dir(tmp_path):
+    """三个类别、各 12 张互不相同的照片。"""
+    root = tmp_path / "photos"
+    for k, name in enumerate(("daisy", "roses", "tulips")):
+        for i in range(12):
+            save_jpeg(root / name / f"{i:02}.jpg", seed=100 * k + i)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_photos():
+    """真实照片 flower_photos 的文件夹（或 .tgz），由环境变量 STUDY_KERAS_PHOTOS 指出；没有就跳过并说明。"""
+    given = os.environ.get("STUDY_KERAS_PHOTOS")
+    if not given:
+        pytest.skip("没有设置 STUDY_KERAS_PHOTOS（flower_photos 文件夹的路径），跳过要用真实照片的测试")
+    assert Path(given).is_dir(), f"STUDY_KERAS_PHOTOS 指的不是文件夹：{given}"
+    return Path(given)
