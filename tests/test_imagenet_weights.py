@@ -46,7 +46,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """serve(body, status, length, stall)：起一个本机服务器当作 Keras 的地址，返回收到的请求；body 为 None 时不作回答。"""
+    """serve(body, status, length, stall)：本机服务器当作 Keras 的地址，返回收到的请求；body 为 None 则不作回答。"""
     servers, done = [], threading.Event()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
