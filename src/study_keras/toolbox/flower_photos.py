@@ -1,0 +1,232 @@
+"""取得 flower_photos：五种花的 3,670 张照片，放到 data/flower_photos。
+
+依次试几个地址；断了会接着下载（HTTP Range），核对过 SHA-256 才解压，解压完整才改成正式的名字。
+照片来自 TensorFlow 的 example_images，知识共享署名（CC-BY）许可，作者见其中的 LICENSE.txt。
+单独运行：python src/study_keras/toolbox/flower_photos.py
+"""
+
+import errno
+import gzip
+import os
+import re
+import shutil
+import sys
+import tarfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
+
+from toolbox import command_line, resumable_download
+from toolbox.command_line import DATA_DIR, UserError
+
+FOLDER_NAME = "flower_photos"
+URLS = (  # 同一个存储桶的两个名字，常有人只能连上其中一个
+    "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
+    "http://download.tensorflow.org/example_images/flower_photos.tgz",
+)
+URL_VARIABLE = "STUDY_KERAS_FLOWER_PHOTOS_URL"
+SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
+SCRIPT = "python src/study_keras/toolbox/flower_photos.py"
+WAYS_OUT = (
+    f"要真实照片，有三个办法：一、运行 {SCRIPT} --url 地址（或设环境变量 {URL_VARIABLE}），换一个你能访问的镜像；"
+    f"二、从别处拿到 flower_photos.tgz，运行 {SCRIPT} --archive 文件；"
+    "三、给第 1 课加 --images-dir 文件夹，用你自己的照片。不要真实照片，就给第 1 课加 --drawn，用画的花"
+)
+SLOW_HINT = "不想等可以按 Ctrl-C（已下载的会留着），给第 1 课加 --drawn，先用画的花。"
+
+
+class DownloadFailed(UserError):
+    """每个地址都拿不到照片。"""
+
+
+def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resumable_download.DEFAULT_TIMING):
+    """取得照片，返回 data_dir/flower_photos（一个子文件夹一个类别）；已经有了就直接返回。
+
+    Args:
+        data_dir: 压缩包与照片放在哪里。
+        urls: 排在最前面的地址，http(s):// 或 file://；其后是环境变量里的，最后是 URLS。
+        archive: 已经在手里的 .tgz 文件；给了就不下载。
+        sha256: 压缩包应有的 SHA-256；与 SHA256 不同时不再试 URLS，那里没有这个文件。
+        timing: 等多久、重试几次，见 resumable_download.Timing。
+
+    Raises:
+        DownloadFailed: 每个地址都拿不到。
+        UserError: 压缩包不对或不安全，地址写错，磁盘满了，没有权限，名字被占。
+    """
+    data_dir = Path(data_dir).expanduser()
+    folder = data_dir / FOLDER_NAME
+    with _disk_errors_explained(data_dir):
+        if _holds_classes(folder):
+            if urls or archive:
+                print(f"已经有 {folder} 了，不再取。要换一份，请先移走它。", flush=True)
+            return folder
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder} 已存在，但里面没有按类别分的子文件夹。请先移走它。")
+        addresses = [] if archive else _addresses(urls, sha256)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _one_process_at_a_time(data_dir):
+            if not _holds_classes(folder):  # 等的时候，别的进程可能已经取好了
+                found = _brought(archive, sha256) if archive else _download(data_dir, addresses, sha256, timing)
+                _extract(found, folder)
+    return folder
+
+
+@contextmanager
+def _disk_errors_explained(data_dir):
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(command_line.explain(error)) from error
+        raise UserError(
+            f"{data_dir} 所在的磁盘满了，压缩包与照片一共要约 500 MB。"
+            "请腾出空间再运行（已下载的会留着），或用 --data-dir 换一个磁盘。"
+        ) from error
+
+
+def _holds_classes(folder):
+    """正式名字下的文件夹只会是完整的，所以有两个以上的类别就算数。"""
+    return folder.is_dir() and sum(entry.is_dir() and entry.name[0] != "." for entry in folder.iterdir()) >= 2
+
+
+@contextmanager
+def _one_process_at_a_time(data_dir):
+    import filelock
+
+    lock = filelock.FileLock(data_dir / f".{FOLDER_NAME}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print("另一个进程正在取照片，等它结束……", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _addresses(urls, sha256):
+    own = [*urls, *filter(None, [os.environ.get(URL_VARIABLE)])]
+    for url in own:
+        if urlsplit(url).scheme not in ("http", "https", "file"):
+            raise UserError(f"地址 {url} 不认识，要以 http://、https:// 或 file:// 开头。")
+    if sha256 != SHA256 and not own:
+        raise UserError("--sha256 要与 --url 或 --archive 一起用：内置的地址只有原来的 flower_photos.tgz。")
+    return own if sha256 != SHA256 else [*own, *URLS]
+
+
+def _download(data_dir, addresses, sha256, timing):
+    """依次试每个地址，返回核对过 SHA-256 的压缩包。"""
+    name = f"{FOLDER_NAME}.tgz" if sha256 == SHA256 else f"{FOLDER_NAME}-{sha256[:8]}.tgz"
+    archive = data_dir / name
+    if archive.is_file():
+        if resumable_download.sha256_of(archive) == sha256:
+            return archive
+        print(f"{archive} 的 SHA-256 不符，不用它，重新下载。", flush=True)
+    for url in addresses:
+        print(f"取照片：{url}", flush=True)
+        try:
+            if urlsplit(url).scheme == "file":
+                return _local_file(url, sha256)
+            resumable_download.download(url, archive, sha256, timing, SLOW_HINT)
+            print(f"压缩包留在 {archive}，有了照片就可以删掉。", flush=True)
+            return archive
+        except resumable_download.Unavailable as error:
+            print(f"  这个地址不行：{error}", flush=True)
+    raise DownloadFailed(f"试过 {len(addresses)} 个地址，都下载不到 {name}。{WAYS_OUT}。")
+
+
+def _local_file(url, sha256):
+    """file:// 指着的文件就地使用，不复制；不符也不删，那是读者自己的。"""
+    parts = urlsplit(url)
+    path = Path(url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc not in ("", "localhost") else parts.path))
+    if not path.is_file():
+        raise resumable_download.Unavailable(f"没有 {path} 这个文件")
+    if resumable_download.sha256_of(path) != sha256:
+        raise resumable_download.Unavailable("SHA-256 不符")
+    return path
+
+
+def _brought(archive, sha256):
+    """读者自己带来的压缩包；内容不是约定的那一个，就要读者用 --sha256 说明信得过它。"""
+    archive = Path(archive).expanduser()
+    actual = resumable_download.sha256_of(archive)
+    if actual != sha256:
+        raise UserError(
+            f"{archive} 的 SHA-256 是 {actual}，应当是 {sha256}：可能没有下载完整。"
+            f"如果它是你信得过的另一个压缩包，请加上 --sha256 {actual} 再运行。"
+        )
+    return archive
+
+
+def _extract(archive, folder):
+    """解压到旁边的临时文件夹，完整了才改名为 folder；含有不安全的成员就整个拒绝。"""
+    print(f"解压 {archive} ……", flush=True)
+    aside = folder.with_name(f".{FOLDER_NAME}.extracting")
+    shutil.rmtree(aside, ignore_errors=True)  # 被强行结束的运行留下的
+    aside.mkdir()
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            # Python 3.11.4 之前没有 data_filter；那时只靠 _check_member
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+            for member in tar:
+                _check_member(member, archive)
+                tar.extract(member, aside)
+        if not _holds_classes(aside / FOLDER_NAME):
+            raise UserError(f"{archive} 里没有 {FOLDER_NAME}/类别/照片 这样的内容。请检查是不是拿错了文件。")
+        if folder.exists():
+            folder.rmdir()  # 只会是空的；Windows 上不能改名盖住它
+        os.replace(aside / FOLDER_NAME, folder)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{archive} 不是完整的 .tgz 压缩包（{error}）。请重新取一份。") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_member(member, archive):
+    path = PureWindowsPath(member.name)  # 它认得两种斜杠和盘符，在哪个系统上都一样严格
+    if not (member.isfile() or member.isdir()):
+        problem = "不是普通文件"
+    elif path.anchor or ".." in path.parts:
+        problem = "指向外面"
+    else:
+        return
+    raise UserError(f"{archive} 里的 {member.name!r} {problem}，不安全，没有解压。请换一个来源。")
+
+
+def _sha256_text(text):
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise command_line.argparse.ArgumentTypeError("要 64 个十六进制数字")
+    return text.lower()
+
+
+def main(argv=None):
+    parser = command_line.ArgumentParser(
+        "取得 flower_photos（五种花的 3,670 张照片，229 MB）：下载、核对、解压；断了再运行一次会接着下载。"
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--url",
+        action="append",
+        metavar="URL",
+        help=f"先试这个地址（http://、https://、file://），可以给多个；环境变量 {URL_VARIABLE} 排在它后面",
+    )
+    source.add_argument("--archive", metavar="FILE", help="不下载，用已经在手里的 flower_photos.tgz")
+    parser.add_argument(
+        "--sha256", type=_sha256_text, default=SHA256, metavar="HEX", help="压缩包应有的 SHA-256；换了压缩包才需要"
+    )
+    parser.add_argument("--data-dir", default=str(DATA_DIR), metavar="DIR", help="放在哪里")
+    args = parser.parse_args(argv)
+    folder = fetch(args.data_dir, args.url or (), args.archive, args.sha256)
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    counts = "，".join(f"{entry.name} {sum(1 for _ in entry.iterdir())} 张" for entry in classes)
+    print(f"照片在 {folder}：{counts}。")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
