@@ -7,23 +7,21 @@
 
 import hashlib
 import itertools
-import math
-import os
 import shutil
 import tempfile
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
 from toolbox import photo_folder, prefix_engine
 from toolbox.command_line import Progress, UserError
 from toolbox.prefix_options import CACHE_DIR, CACHE_LIMIT_GB
+from toolbox.prefix_outputs import PrefixOutputs, cores, row_key
 from toolbox.prefix_store import PrefixStore
 
 DECODING_VERSION = 1  # 改了照片的读法或缩放，就加一：旧的输出不再能用
@@ -41,6 +39,8 @@ def split_model(model):
     Raises:
         UserError: 没有要训练的层，或没有冻结的层。
     """
+    import keras
+
     image = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
     steps = []  # 按计算的顺序：(层, 各输入张量的 id, 输出张量)
 
@@ -69,6 +69,8 @@ def split_model(model):
 
 def _run(model, tensor, call):
     """依次对 model 的各层做 call(层, 输入)，返回最后的输出。"""
+    import keras
+
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
             tensor = call(layer, tensor)
@@ -78,6 +80,8 @@ def _run(model, tensor, call):
 
 def _changes(layer, trained):
     """训练时这一层会不会变，或者每次的输出会不会不同。"""
+    import keras
+
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         return True  # 即使外层模型的 trainable 是 False，它的均值与方差仍会动
     random = getattr(layer, "seed_generator", None) is not None
@@ -177,16 +181,12 @@ def _compute_parts(store, engine, missing, progress):
                 return
             _compute_part(store, engine, runner, part, records, progress)
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         try:
-            for future in as_completed([pool.submit(work) for _ in range(_cores())]):
+            for future in as_completed([pool.submit(work) for _ in range(cores())]):
                 future.result()
         finally:
             waiting.clear()  # 出错或 Ctrl-C：各线程写完手上的一份就停
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _compute_part(store, engine, runner, part, records, progress):
@@ -209,122 +209,4 @@ def _pixels(records, size):
         except (photo_folder.PhotoError, OSError) as error:
             raise UserError(f"照片 {photo.path} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
         for _, view in group:
-            yield view.render(image, size, int.from_bytes(_key(photo, view)[:8], "big"))
-
-
-def _key(photo, view):
-    """一行在仓库里的键，也是随机增强的种子的来源：只看照片的内容与视图的名字。"""
-    return hashlib.sha256(f"{photo.sha256}:{view.key}".encode()).digest()[:16]
-
-
-class PrefixOutputs:
-    """各张照片的各个视图在切口处的输出，留在磁盘上。行号 = 照片的序号 * 视图数 + 视图的序号。
-
-    outputs[[3, 0, 5]] 从磁盘读出这几行：float32 数组，形状 (3, ...)。
-
-    Attributes:
-        shape: (行数, ...)。
-        computed: 这一次新算了多少行；其余是磁盘上已有的。
-    """
-
-    def __init__(self, store, photos, views, temporary=None):
-        self.store = store
-        self.shape = (len(photos) * len(views), *store.row_shape)
-        self.computed = 0
-        self._photos, self._views, self._temporary = photos, views, temporary
-        self._photos_of_part = defaultdict(list)  # 按内容哈希的前两位十六进制数，分成 256 份
-        for i, photo in enumerate(photos):
-            self._photos_of_part[photo.sha256[:2]].append(i)
-        self._segments = {}  # {段文件: 编号}；每行只记它在第几号的哪个字节，-1 表示还没有
-        self._segment = np.full(len(self), -1, np.int32)
-        self._offset = np.zeros(len(self), np.int64)
-
-    def __len__(self):
-        return self.shape[0]
-
-    def __getitem__(self, rows):
-        rows = np.asarray(rows)
-        if (self._segment[rows] < 0).any():
-            raise UserError("冻结部分还没有算完。请不带 --shard 再运行一次，补上缺的。")
-        paths = list(self._segments)
-        return self.store.read([paths[i] for i in self._segment[rows]], self._offset[rows].tolist())
-
-    def parts(self, shard=None):
-        """各份的名字；shard 为 (i, n) 时只有其中第 i 份的。"""
-        i, n = shard or (1, 1)
-        return [part for part in sorted(self._photos_of_part) if int(part, 16) % n == i - 1]
-
-    def missing(self, part):
-        """一份里还没有的：{键: (照片, 视图)}；内容相同的照片只算一张。"""
-        absent = {key: rows[0] for key, rows in self._rows(part).items() if self._segment[rows[0]] < 0}
-        count = len(self._views)
-        return {key: (self._photos[row // count], self._views[row % count]) for key, row in absent.items()}
-
-    def _rows(self, part):
-        """一份里的 {键: 行号的列表}。"""
-        rows = defaultdict(list)
-        for i in self._photos_of_part[part]:
-            for j, view in enumerate(self._views):
-                rows[_key(self._photos[i], view)].append(i * len(self._views) + j)
-        return rows
-
-    def find(self, parts):
-        """在仓库里找这几份的各行，同时校验；损坏的段文件丢弃，其中的行就成了缺的。"""
-        segments = self.store.segments()
-        for path in itertools.chain.from_iterable(segments[part] for part in parts):
-            self._segments.setdefault(path, len(self._segments))
-
-        def find(part):
-            rows = self._rows(part)
-            places, damaged = self.store.find(segments[part], rows.keys())
-            for key, (path, offset) in places.items():
-                self._segment[rows[key]], self._offset[rows[key]] = self._segments[path], offset
-            return damaged
-
-        with ThreadPoolExecutor(_cores()) as pool:
-            damaged = sum(pool.map(find, parts))
-        if damaged:
-            print(f"{self.store.folder} 里有 {damaged} 个损坏的文件，已丢弃，其中的内容重新计算。")
-
-    def batches(self, labels, batch_size=32, *, rows=None, shuffle=False, seed=0, sample_weight=None):
-        """一批批读出来训练或评估：keras.utils.PyDataset，每批 (输出, 标签) 或 (输出, 标签, 权重)。
-
-        交给 fit 时要写 fit(..., shuffle=False)：顺序已由这里决定，第 k 轮的顺序只看 (seed, k)。
-
-        Args:
-            labels: 数组，每个样本一个标签（编号或独热）。
-            rows: 各样本的行号；二维 (样本数, k) 表示每一轮从 k 行里任选一行。None 表示全部行，依次。
-            shuffle: 每一轮重新打乱。最后不足一批的照样给出。
-            sample_weight: 数组，每个样本的权重。
-        """
-        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
-        return _Batches(self, rows, np.asarray(labels), sample_weight, batch_size, shuffle, seed)
-
-
-class _Batches(keras.utils.PyDataset):
-    def __init__(self, outputs, rows, labels, sample_weight, batch_size, shuffle, seed):
-        super().__init__()
-        if len(rows) != len(labels):
-            raise ValueError(f"{len(rows)} 个样本，却有 {len(labels)} 个标签")
-        self._outputs, self._rows, self._batch_size = outputs, rows, batch_size
-        self._targets = (labels,) if sample_weight is None else (labels, np.asarray(sample_weight))
-        self._shuffle, self._seed, self._epoch = shuffle, seed, 0
-        self._draw()
-
-    def _draw(self):
-        random = np.random.default_rng((self._seed, self._epoch))
-        samples = np.arange(len(self._rows))
-        self._order = random.permutation(samples) if self._shuffle else samples
-        columns = random.integers(self._rows.shape[1], size=len(samples)) if self._rows.ndim == 2 else None
-        self._row = self._rows if columns is None else self._rows[samples, columns]
-
-    def __len__(self):
-        return math.ceil(len(self._rows) / self._batch_size)
-
-    def __getitem__(self, i):
-        chosen = self._order[i * self._batch_size : (i + 1) * self._batch_size]
-        return self._outputs[self._row[chosen]], *(target[chosen] for target in self._targets)
-
-    def on_epoch_end(self):
-        self._epoch += 1
-        self._draw()
+            yield view.render(image, size, int.from_bytes(row_key(photo, view)[:8], "big"))
