@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder
+from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder, prefix_options
 from toolbox.command_line import DATA_DIR, OUTPUT_DIR
 from toolbox.stopwatch import Stopwatch, peak_memory_mb
 
@@ -38,11 +38,9 @@ def parse_arguments(argv):
     add("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
     add("--test-split", type=command_line.fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
-    add("--engine", choices=["auto", "litert", "keras"], default="auto", help="用什么计算冻结的部分")
-    add("--cache-dir", default=str(DATA_DIR / "frozen_prefix"), metavar="DIR", help="冻结部分的输出存在哪里")
-    add("--no-cache", action="store_true", help="用完就删，不保留冻结部分的输出")
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
     add("--name", metavar="NAME", help="模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model")
+    prefix_options.add_options(parser)
     args = parser.parse_args(argv)
     args.name = args.name or f"mobilenetv2_transfer_{args.model}"
     args.validation_split = VALIDATION_SPLIT
@@ -161,6 +159,17 @@ def show_model(model, base):
         print(f"{label}的权重：{len(weights)} 个张量，共 {sum(np.prod(w.shape, dtype=int) for w in weights):,} 个数")
 
 
+def batches_of_outputs(outputs, generators, args):
+    """与 generators 同样的照片、标签和批，只是照片换成了它在切口处的输出。"""
+    data, start = {}, 0
+    for part, generator in generators.items():
+        rows = np.arange(start, start + len(generator.photos))
+        shuffle = part == "train"
+        data[part] = outputs.batches(generator.targets, args.batch_size, rows=rows, shuffle=shuffle, seed=args.seed)
+        start += len(rows)
+    return data
+
+
 def main(argv=None):
     args = parse_arguments(argv)
     stage = Stopwatch()
@@ -191,18 +200,16 @@ def main(argv=None):
 
     if args.end_to_end:
         network, data = model, generators
-    else:  # 冻结的部分对同一张照片总给出同样的输出，所以只算一次，只训练它后面的部分
+    else:  # 冻结的部分对同一张照片总给出同样的输出：只算一次，再只训练它后面的部分
         with stage("计算冻结的部分"):
             prefix, network = frozen_prefix.split_model(model)
             photos = [photo for generator in generators.values() for photo in generator.photos]
-            kept = frozen_prefix.compute(
-                prefix, photos, cache_dir=args.cache_dir, engine=args.engine, keep=not args.no_cache
-            )
-            data, start = {}, 0
-            for part, generator in generators.items():
-                rows = range(start, start + len(generator.photos))
-                data[part] = kept.batches(generator.targets, args.batch_size, part == "train", args.seed, rows=rows)
-                start = rows.stop
+            outputs = frozen_prefix.compute(prefix, photos, **prefix_options.chosen(args))
+            print(f"每张照片在切口处 {outputs.shape[1:]}；新算 {outputs.computed} 张，其余是以前算好的或内容相同的")
+        if args.shard:
+            print("这一份算完了。各份都算完后，不带 --shard 再运行一次。")
+            return
+        data = batches_of_outputs(outputs, generators, args)
 
     with model_folder.writing(args.output_dir, args.name) as results:
         with stage("训练"):
@@ -211,6 +218,7 @@ def main(argv=None):
                 data["train"],
                 validation_data=data["validation"],
                 epochs=args.epochs,
+                shuffle=False,  # 顺序已由 data["train"] 每轮打乱
                 verbose="auto" if sys.stdout.isatty() else 2,
                 callbacks=[keras.callbacks.TensorBoard(results / "logs", write_graph=False)],
             ).history

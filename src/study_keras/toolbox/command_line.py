@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -172,20 +173,18 @@ def _exit(code):
     raise SystemExit(code)
 
 
-def load_tensorflow():
-    """导入并返回 tensorflow，收起它启动时的一串英文信息；导入失败时照样显示。
+@contextmanager
+def without_native_messages():
+    """其间由 C++ 直接写到标准错误的英文信息都收起来；出错时照样显示。
 
-    那些信息由 C++ 直接写到标准错误，在日志系统就绪之前，TF_CPP_MIN_LOG_LEVEL 管不到，只能在文件描述符上拦。
+    TensorFlow 启动时的信息在它的日志系统就绪之前写出，TF_CPP_MIN_LOG_LEVEL 管不到，只能在文件描述符上拦。
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     screen = os.dup(2)
     with tempfile.TemporaryFile() as messages:
         os.dup2(messages.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
+            yield
         except BaseException:
             messages.seek(0)
             os.write(screen, messages.read())
@@ -193,6 +192,17 @@ def load_tensorflow():
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def load_tensorflow():
+    """导入并返回 tensorflow，不显示它启动时的一串英文信息。"""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with without_native_messages():
+        import absl.logging
+        import tensorflow as tf
+
+        absl.logging.set_verbosity(absl.logging.ERROR)
+        tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
     return tf
 
 

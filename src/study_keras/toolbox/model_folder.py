@@ -84,8 +84,8 @@ def _replace(aside, target):
 
 
 def write_json(path, value):
-    """写一份 UTF-8 的 JSON。"""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    """写一份 UTF-8 的 JSON；路径之类写成文字。"""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def write_settings(folder, settings, weights, photos):

@@ -1,0 +1,269 @@
+"""第 1 课：真的运行 main()，断言结果。照片是画的花，权重由 pip 取来；真实照片的部分要 STUDY_KERAS_PHOTOS。"""
+
+import csv
+import errno
+import json
+import statistics
+import subprocess
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import hello_transfer_learning as lesson
+from conftest import LESSONS_DIR, save_jpeg
+from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder
+
+SCRIPT = LESSONS_DIR / "hello_transfer_learning.py"
+VARIANTS = [
+    ["--model", "seq", "--class-mode", "categorical"],
+    ["--model", "seq", "--class-mode", "sparse"],
+    ["--model", "model", "--class-mode", "categorical"],
+    ["--model", "model", "--class-mode", "sparse"],
+    ["--model", "seq", "--trainable-base-layers", "3"],
+]
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=80)
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def trained(flowers, cache_dir, tmp_path_factory):
+    """运行过一次的第 1 课（默认选项）：模型文件夹。"""
+    output_dir = tmp_path_factory.mktemp("output")
+    lesson.main([*options(flowers, cache_dir), "--output-dir", str(output_dir)])
+    return output_dir / "mobilenetv2_transfer_seq"
+
+
+def options(photos, cache_dir):
+    return ["--images-dir", str(photos), "--cache-dir", str(cache_dir)]
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def predictions_of(folder):
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def run_script(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", **kwargs
+    )
+
+
+def test_default_run_learns_and_writes_a_complete_folder(trained):
+    metrics = metrics_of(trained)
+    assert 0.85 <= metrics["validation"]["accuracy"] <= 0.99
+    assert metrics["train"]["photos"] + metrics["validation"]["photos"] == 400
+    assert metrics["seed"] == 0 and metrics["weights"] in ("imagenet", "torchvision")
+    names = {path.name for path in trained.iterdir()}
+    files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    assert names == set(files.split())
+    settings = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
+    assert settings["epochs"] == 5 and len(settings["weights_sha256"]) == len(settings["photos_sha256"]) == 64
+    assert len((trained / "history.csv").read_text(encoding="utf-8").splitlines()) == 6
+    assert list((trained / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_predictions_match_files(trained, flowers):
+    rows = predictions_of(trained)
+    names = [row["file"] for row in rows]
+    assert len(names) == len(set(names)) == metrics_of(trained)["validation"]["photos"]
+    assert all(
+        (flowers / name).is_file() and name.split("/")[0] == row["true"] for name, row in zip(names, rows, strict=True)
+    )
+    accuracy = np.mean([row["true"] == row["predicted"] for row in rows])
+    assert accuracy == pytest.approx(metrics_of(trained)["validation"]["accuracy"], abs=1e-6)
+
+
+def test_saved_model_predicts_the_same_in_a_new_process(trained, flowers):
+    """只用 Keras 与 predictions.csv 里的文件名，不用课程的任何代码读模型。"""
+    script = """
+import csv, sys
+import numpy as np, keras
+from PIL import Image
+folder, photos = sys.argv[1:]
+model = keras.models.load_model(folder + "/model.keras")
+labels = open(folder + "/labels.txt", encoding="utf-8").read().split("\\n")
+rows = list(csv.DictReader(open(folder + "/predictions.csv", encoding="utf-8", newline="")))[::4]
+pixels = [np.asarray(Image.open(photos + "/" + row["file"]).resize((224, 224), Image.Resampling.BILINEAR)) for row in rows]
+probabilities = model.predict(np.stack(pixels) / np.float32(127.5) - 1, verbose=0)
+for row, p in zip(rows, probabilities):
+    assert abs(p.max() - float(row["probability"])) < 1e-3 and labels[p.argmax()] == row["predicted"], (row, p)
+print("checked", len(rows))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(trained), str(flowers)], capture_output=True, text=True)
+    assert done.returncode == 0 and "checked" in done.stdout, done.stderr
+
+
+def test_base_in_the_saved_model_is_the_pretrained_one(trained):
+    model = keras.models.load_model(trained / "model.keras")
+    base = keras.applications.MobileNetV2(
+        input_shape=(224, 224, 3), include_top=False, weights=imagenet_weights.find_weights("auto").path
+    )
+    for kept, pretrained in zip(model.layers[0].weights, base.weights, strict=True):
+        np.testing.assert_array_equal(kept, pretrained)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant).replace("--", ""))
+def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir, tmp_path, monkeypatch):
+    """训练前后逐个张量比较：冻结的逐位相同，可训练的都动了（各种组合，包括底座的最后三层）。"""
+    before = {}
+
+    def remember(model, base):
+        before["model"] = model
+        before["values"] = [(w, w.trainable, np.array(w)) for w in model.weights]
+
+    monkeypatch.setattr(lesson, "show_model", remember)
+    lesson.main([*options(flowers, cache_dir), *variant, "--epochs", "1", "--output-dir", str(tmp_path)])
+    trainable = {id(w) for w in before["model"].trainable_weights}
+    head_statistics = {id(w) for layer in before["model"].layers if layer.name == "head_bn" for w in layer.weights}
+    moved = frozen = 0
+    for weight, _, value in before["values"]:
+        same = np.array_equal(weight, value)
+        if id(weight) in trainable | head_statistics:
+            assert not same, weight.path
+            moved += 1
+        else:
+            assert same, weight.path
+            frozen += 1
+    assert moved >= 4 and frozen >= 250
+    if "--trainable-base-layers" in variant:
+        assert any(w.path.startswith("Conv_1/") for w in before["model"].trainable_weights)
+    folder = next(tmp_path.iterdir())
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    if "sparse" in variant:
+        assert len(labels) == 1005 and labels[1000:] == list(drawn_flowers.CLASS_NAMES)
+        assert labels[:1000] == imagenet_weights.imagenet_labels()[1:]
+    else:
+        assert labels == list(drawn_flowers.CLASS_NAMES)
+    assert metrics_of(folder)["validation"]["accuracy"] > 0.6  # 只训练一轮；随机猜是 0.2
+
+
+def test_same_seed_same_numbers(flowers, cache_dir, trained, tmp_path):
+    lesson.main([*options(flowers, cache_dir), "--output-dir", str(tmp_path), "--name", "again"])
+    for part in ("train", "validation"):
+        assert metrics_of(tmp_path / "again")[part] == metrics_of(trained)[part]
+    assert (tmp_path / "again" / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
+
+
+def test_end_to_end_agrees_with_kept_outputs(photo_dir, tmp_path):
+    """同一张照片，从头算与用留下的输出，评估一致（同样的初始权重，学习率为零似的一轮太短，只比较预测的照片与张数）。"""
+    common = ["--images-dir", str(photo_dir), "--epochs", "1", "--output-dir", str(tmp_path), "--weights", "random"]
+    lesson.main([*common, "--end-to-end", "--name", "classic"])
+    lesson.main([*common, "--cache-dir", str(tmp_path / "cache"), "--name", "kept"])
+    classic, kept = predictions_of(tmp_path / "classic"), predictions_of(tmp_path / "kept")
+    assert [row["file"] for row in classic] == [row["file"] for row in kept]
+    assert metrics_of(tmp_path / "classic")["train"]["photos"] == metrics_of(tmp_path / "kept")["train"]["photos"]
+
+
+def test_test_split_is_held_out(flowers, cache_dir, tmp_path):
+    lesson.main([*options(flowers, cache_dir), "--test-split", "0.2", "--epochs", "1", "--output-dir", str(tmp_path)])
+    folder = tmp_path / "mobilenetv2_transfer_seq"
+    metrics = metrics_of(folder)
+    assert sum(metrics[part]["photos"] for part in ("train", "validation", "test")) == 400
+    assert len(predictions_of(folder)) == metrics["validation"]["photos"] + metrics["test"]["photos"]
+
+
+def test_own_photos_with_problems(flowers, cache_dir, tmp_path, capsys):
+    """两类中文名的照片，混着坏文件：坏的点名排除，其余照常。"""
+    for k, name in enumerate(("小 猫", "小 狗")):
+        for i in range(10):
+            save_jpeg(tmp_path / "我的 照片" / name / f"图 {i}.jpg", 100 * k + i)
+    (tmp_path / "我的 照片" / "小 猫" / "坏.jpg").write_bytes(b"\xff\xd8\xff\xe0oops")
+    arguments = ["--images-dir", str(tmp_path / "我的 照片"), "--cache-dir", str(cache_dir), "--epochs", "1"]
+    lesson.main([*arguments, "--output-dir", str(tmp_path / "成果")])
+    output = capsys.readouterr().out
+    assert "小 猫/坏.jpg" in output and "排除了 1 个" in output
+    metrics = metrics_of(tmp_path / "成果" / "mobilenetv2_transfer_seq")
+    assert metrics["train"]["photos"] + metrics["validation"]["photos"] == 20
+
+
+def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
+    def unreachable(*_args, **_kwargs):
+        raise flower_photos.DownloadFailed("地址都不通。可以用 --archive。")
+
+    drawn = []
+    monkeypatch.setattr(flower_photos, "fetch", unreachable)
+    monkeypatch.setattr(drawn_flowers, "draw_folder", lambda folder: drawn.append(folder) or tmp_path)
+    monkeypatch.setattr(photo_folder, "open_folder", lambda folder: folder)
+    assert lesson.find_photos(lesson.parse_arguments([])) == tmp_path
+    assert "！！！没有真实照片：地址都不通。" in capsys.readouterr().out and len(drawn) == 1
+    assert lesson.find_photos(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--images-dir", "/没有/这个"], "不存在"),
+        (["--images-dir", __file__], "是一个文件，不是文件夹"),
+        (["--epochs", "0"], "选项 --epochs：要不小于 1"),
+        (["--class-mode", "binary"], "可选：categorical、sparse"),
+        (["--test-split", "0.9"], "要在 0 与 0.5 之间"),
+        (["--name", "a/b", "--images-dir", "{photos}", "--weights", "random"], "--name"),
+        (["--images-dir", "{photos}", "--weights", "没有.h5"], "--weights 没有.h5"),
+        (["--images-dir", "{photos}", "--weights", "random", "--output-dir", __file__], "文件"),
+        (["--images-dir", "{photos}", "--weights", "random", "--cache-dir", __file__], "文件"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(arguments, words, photo_dir):
+    done = run_script(*[argument.format(photos=photo_dir) for argument in arguments])
+    assert done.returncode == 2, done.stderr
+    errors = done.stderr.strip().splitlines()
+    assert len(errors) == 1 and errors[0].startswith("错误：") and words in errors[0]
+
+
+def test_full_disk_leaves_nothing_half_written(flowers, cache_dir, tmp_path, monkeypatch, capsys):
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    arguments = [*options(flowers, cache_dir), "--epochs", "1", "--output-dir", str(tmp_path / "output")]
+    with pytest.raises(SystemExit) as ending:
+        command_line.run(lesson.main, arguments)
+    assert ending.value.code == 2 and "错误：磁盘满了" in capsys.readouterr().err
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+def test_real_photos_reach_the_floor(real_photos, cache_dir, tmp_path):
+    """四种组合与 --trainable-base-layers 3，三个种子的中位数都不低于 0.85。"""
+    for k, variant in enumerate(VARIANTS):
+        accuracies = []
+        for seed in range(3):
+            name = f"{k}-{seed}"
+            lesson.main(
+                [
+                    *options(real_photos, cache_dir),
+                    *variant,
+                    "--seed",
+                    str(seed),
+                    "--output-dir",
+                    str(tmp_path),
+                    "--name",
+                    name,
+                ]
+            )
+            accuracies.append(metrics_of(tmp_path / name)["validation"]["accuracy"])
+        print(variant, accuracies)
+        assert statistics.median(accuracies) >= 0.85, (variant, accuracies)
+
+
+def test_weights_file_of_the_reader(flowers, cache_dir, tmp_path):
+    own = tmp_path / "我的 权重.h5"
+    own.write_bytes(imagenet_weights.find_weights("auto").path.read_bytes())
+    with h5py.File(own) as file:
+        assert len(file.attrs["layer_names"])
+    lesson.main([*options(flowers, cache_dir), "--weights", str(own), "--epochs", "1", "--output-dir", str(tmp_path)])
+    assert metrics_of(tmp_path / "mobilenetv2_transfer_seq")["weights"] == own.name
