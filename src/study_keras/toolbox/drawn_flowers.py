@@ -1,0 +1,163 @@
+"""画一个花的照片文件夹：没有网络、拿不到真照片时，课程仍能从头走到尾。
+
+五类，每类一个子文件夹，布局与 flower_photos 相同。第 i 张照片只由（种子，类别，i）决定：同一台机器上字节相同，
+与一共画多少张、用几个进程无关。画法见 flower_painter。
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
+
+from toolbox import command_line
+from toolbox.command_line import DATA_DIR, UserError
+
+CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+VERSION = 1  # 画法一改就加一，旧画会重画
+STAMP = "drawn.json"
+_PHOTOS_PER_TASK = 8
+_MAX_WORKERS = 32  # Windows 最多容许 61 个
+
+
+def draw_folder(folder, per_class=80, seed=0, workers=None):
+    """把五类花画进 folder/<类名>/0000.jpg……；已经画好的留用，中断后再次调用就接着画。
+
+    Args:
+        folder: 目标文件夹；不存在就建立。
+        per_class: 每类几张。上次画得更多时，多出的删掉。
+        seed: 种子，不小于 0。与上次不同时全部重画。
+        workers: 进程数；None 表示与 CPU 核数相同。不影响画出的内容。
+
+    Returns:
+        Path，即 folder。
+
+    Raises:
+        UserError: folder 是文件，或里面有不是本模块画的东西（不会去动它们）。
+        OSError: 写不进去。
+    """
+    folder = Path(folder)
+    tasks = _prepare(folder, per_class, seed)
+    workers = min(workers or os.cpu_count() or 1, _MAX_WORKERS, len(tasks) // 2)
+    with command_line.Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
+        if workers < 2:  # 张数少，开进程的时间比画的时间还长
+            for task in tasks:
+                progress.update(_draw(task))
+            return folder
+        # 一律用 spawn：父进程可能已经载入 TensorFlow，带着它的线程 fork 会死锁
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
+            try:
+                for done in pool.map(_draw, tasks):
+                    progress.update(done)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return folder
+
+
+def _prepare(folder, per_class, seed):
+    """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} 是一个文件，不能往里面画花。请换一个文件夹。")
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(".part-*"):  # 上次被杀时写了一半的
+        part.unlink()
+    stamp = folder / STAMP
+    if not stamp.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"{folder} 里已有不是画出来的文件；为了不弄乱它们，没有画。请换一个空文件夹。")
+    settings = json.dumps({"version": VERSION, "seed": seed})
+    same = stamp.exists() and stamp.read_text(encoding="utf-8") == settings
+    if not stamp.exists():
+        _write(folder, stamp, settings.encode())
+
+    tasks = []
+    for class_name in CLASS_NAMES:
+        (folder / class_name).mkdir(exist_ok=True)
+        present = {name for name in os.listdir(folder / class_name) if re.fullmatch(r"\d{4,}\.jpg", name)}
+        wanted = {_file_name(number): number for number in range(per_class)}
+        kept = present & wanted.keys() if same else set()
+        for name in present - kept:
+            (folder / class_name / name).unlink()
+        numbers = [number for name, number in wanted.items() if name not in kept]
+        for first in range(0, len(numbers), _PHOTOS_PER_TASK):
+            tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
+    if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
+        _write(folder, stamp, settings.encode())
+    return tasks
+
+
+def _file_name(number):
+    return f"{number:04d}.jpg"
+
+
+def _prepare_worker():
+    """工作进程的准备：Ctrl-C 由父进程处理；父进程被杀时跟着退出，不留孤儿。"""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+
+
+def _draw(task):
+    """画一项任务里的照片，返回张数。在工作进程里运行。"""
+    import numpy as np
+
+    from toolbox import flower_painter
+
+    folder, seed, class_name, numbers = task
+    for number in numbers:
+        rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name), number])
+        photo, jpeg = flower_painter.paint(class_name, rng), io.BytesIO()
+        photo.save(jpeg, "JPEG", quality=int(rng.integers(60, 93)))
+        _write(folder, folder / class_name / _file_name(number), jpeg.getvalue())
+    return len(numbers)
+
+
+def _write(folder, path, content):
+    """写完整再改名：任何时候被杀，path 要么完整，要么没有。"""
+    part = folder / f".part-{os.getpid()}"
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def save_contact_sheet(folder, file, columns=8, side=84):
+    """把每类的前 columns 张缩成一行，存成一张样张图，供人看。"""
+    from PIL import Image, ImageOps
+
+    sheet = Image.new("RGB", (columns * side, len(CLASS_NAMES) * side), "white")
+    for row, class_name in enumerate(CLASS_NAMES):
+        for column, path in enumerate(sorted((Path(folder) / class_name).glob("*.jpg"))[:columns]):
+            with Image.open(path) as photo:
+                sheet.paste(ImageOps.fit(photo, (side - 2, side - 2)), (column * side + 1, row * side + 1))
+    sheet.quantize(256).save(file, optimize=True)
+
+
+def main(argv=None):
+    parser = command_line.ArgumentParser("画五类花的照片（雏菊、蒲公英、玫瑰、向日葵、郁金香），供没有网络时上课用。")
+    default_dir = DATA_DIR / "drawn_flowers"
+    parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
+    parser.add_argument("--per-class", type=command_line.positive_int, default=80, metavar="N", help="每类几张")
+    parser.add_argument("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="种子：相同则画相同")
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="另存一张样张图（PNG），每类八张")
+    args = parser.parse_args(argv)
+
+    folder = draw_folder(args.output_dir, args.per_class, args.seed)
+    print(f"画好了：{folder}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
+    if args.contact_sheet:
+        save_contact_sheet(folder, args.contact_sheet)
+        print(f"样张：{args.contact_sheet}")
+
+
+if __name__ == "__main__":
+    command_line.run(main, when_interrupted="画完的照片都留着；重新运行同一条命令就接着画。")
