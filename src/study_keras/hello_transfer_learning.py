@@ -12,7 +12,15 @@ import sys
 
 import numpy as np
 
-from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder, prefix_options
+from toolbox import (
+    command_line,
+    drawn_flowers,
+    flower_photos,
+    imagenet_weights,
+    model_folder,
+    photo_folder,
+    prefix_options,
+)
 from toolbox.command_line import DATA_DIR, OUTPUT_DIR
 from toolbox.stopwatch import Stopwatch, peak_memory_mb
 
@@ -170,8 +178,46 @@ def batches_of_outputs(outputs, generators, args):
     return data
 
 
+def train(network, data, args, log_dir):
+    """编译、训练，返回每一轮的损失与准确率。"""
+    from tensorflow.keras.callbacks import TensorBoard
+
+    network.compile(optimizer="adam", loss=LOSSES[args.class_mode], metrics=["accuracy"])
+    history = network.fit(
+        data["train"],
+        validation_data=data["validation"],
+        epochs=args.epochs,
+        shuffle=False,  # data["train"] 自己每轮打乱
+        verbose="auto" if sys.stdout.isatty() else 2,
+        callbacks=[TensorBoard(log_dir, write_graph=False)],
+    )
+    return history.history
+
+
+def evaluate(network, data, generators):
+    """每一部分的张数、准确率、损失。"""
+    metrics = {}
+    for part, batches in data.items():
+        loss, accuracy = network.evaluate(batches, verbose=0)
+        metrics[part] = {"photos": len(generators[part].photos), "accuracy": accuracy, "loss": loss}
+        print(f"{PART_NAMES[part]}：{len(generators[part].photos)} 张，准确率 {accuracy:.4f}，损失 {loss:.4f}")
+    return metrics
+
+
+def predict(network, data, generators, folder, labels):
+    """没有参加训练的每张照片一行：(文件, 真实类别, 预测类别, 概率)。这些批没有打乱，行与文件对得上。"""
+    predictions = []
+    for part in data.keys() - {"train"}:
+        probabilities = network.predict(data[part], verbose=0)
+        for photo, row in zip(generators[part].photos, probabilities, strict=True):
+            predictions.append((folder.name(photo), photo.class_name, labels[row.argmax()], row.max()))
+    print(f"{len(predictions)} 张没有参加训练的照片都有了预测。")
+    return sorted(predictions)
+
+
 def main(argv=None):
     args = parse_arguments(argv)
+    target = model_folder.target_folder(args.output_dir, args.name)
     stage = Stopwatch()
     with stage("找照片"):
         folder = find_photos(args)
@@ -183,7 +229,7 @@ def main(argv=None):
         tf = command_line.load_tensorflow()
         from tensorflow import keras
 
-        from toolbox import frozen_prefix, model_folder
+        from toolbox import frozen_prefix
 
         print(f"GPU：{len(tf.config.list_physical_devices('GPU'))} 个（没有也可以）")
         keras.utils.set_random_seed(args.seed)
@@ -213,32 +259,11 @@ def main(argv=None):
 
     with model_folder.writing(args.output_dir, args.name) as results:
         with stage("训练"):
-            network.compile(optimizer="adam", loss=LOSSES[args.class_mode], metrics=["accuracy"])
-            history = network.fit(
-                data["train"],
-                validation_data=data["validation"],
-                epochs=args.epochs,
-                shuffle=False,  # 顺序已由 data["train"] 每轮打乱
-                verbose="auto" if sys.stdout.isatty() else 2,
-                callbacks=[keras.callbacks.TensorBoard(results / "logs", write_graph=False)],
-            ).history
-
+            history = train(network, data, args, results / "logs")
         with stage("评估"):
-            metrics = {}
-            for part, batches in data.items():
-                loss, accuracy = network.evaluate(batches, verbose=0)
-                metrics[part] = {"photos": len(generators[part].photos), "accuracy": accuracy, "loss": loss}
-                print(f"{PART_NAMES[part]}：{len(generators[part].photos)} 张，准确率 {accuracy:.4f}，损失 {loss:.4f}")
-
+            metrics = evaluate(network, data, generators)
         with stage("预测"):
-            held_out = [part for part in ("test", "validation") if part in data]
-            predictions = []
-            for part in held_out:
-                probabilities = network.predict(data[part], verbose=0)
-                for photo, row in zip(generators[part].photos, probabilities, strict=True):
-                    predictions.append((folder.name(photo), photo.class_name, labels[row.argmax()], row.max()))
-            print(f"{len(predictions)} 张没有参加训练的照片都有了预测。")
-
+            predictions = predict(network, data, generators, folder, labels)
         with stage("保存"):
             model.save(results / model_folder.MODEL_FILE)
             model_folder.write_settings(results, vars(args), weights, folder)
@@ -248,7 +273,7 @@ def main(argv=None):
         metrics["seconds"], metrics["peak_memory_mb"] = stage.seconds, peak_memory_mb()
         metrics["seed"], metrics["weights"] = args.seed, weights.name
         model_folder.write_json(results / model_folder.METRICS_FILE, metrics)
-    summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
+    summarize(metrics, predictions, target)
 
 
 def summarize(metrics, predictions, folder):

@@ -21,29 +21,34 @@ METRICS_FILE = "metrics.json"
 
 
 def target_folder(output_dir, name):
-    """模型文件夹的位置 output_dir/name。
+    """模型文件夹的位置 output_dir/name；先检查能不能写在那里，好在训练之前就发现。
 
     Raises:
-        UserError: name 不是一个文件夹名。
+        UserError: name 不是一个文件夹名，output_dir 不能写，或同名的不是模型文件夹（以免删掉别的东西）。
     """
     if name in ("", ".", "..") or Path(name).name != name:
         raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
-    return Path(output_dir).expanduser().resolve() / name
+    output_dir = Path(output_dir).expanduser().resolve()
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"--output-dir {output_dir} 是一个文件，或在一个文件之下。请换一个文件夹。") from None
+    if not os.access(output_dir, os.W_OK | os.X_OK):
+        raise UserError(f"没有权限写 {output_dir}。请用 --output-dir 换一个文件夹，或修改它的权限。")
+    target = output_dir / name
+    if target.exists() and not (target / SETTINGS_FILE).exists() and (target.is_file() or any(target.iterdir())):
+        raise UserError(f"{target} 已存在，而且不是模型文件夹。请用 --name 换个名字，或先移走它。")
+    return target
 
 
 @contextmanager
 def writing(output_dir, name):
-    """给出一个写在旁边的临时文件夹；正常结束时改名为 output_dir/name，出错或中断时删掉。
-
-    已有的同名模型文件夹会被换掉；同名的却不是模型文件夹，则拒绝，以免删掉别的东西。
+    """给出一个写在旁边的临时文件夹；正常结束时改名为 output_dir/name（换掉旧的），出错或中断时删掉。
 
     Raises:
-        UserError: 名字不合适，或同名的不是模型文件夹。
+        UserError: 同 target_folder。
     """
     target = target_folder(output_dir, name)
-    if target.exists() and not (target / SETTINGS_FILE).exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"{target} 已存在，而且不是模型文件夹。请用 --name 换个名字，或先移走它。")
-    target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     aside = target.with_name(f".{name}.{os.getpid()}.writing")
     aside.mkdir()
