@@ -49,9 +49,10 @@ def help_text(script):
     _fenced(text.replace(str(PROJECT_DIR) + os.sep, ""), "text")
 
 
-def recorded(file_name):
-    """放入 docs/results/ 里记录下来的一段终端输出。"""
-    _fenced((RESULTS_DIR / file_name).read_text(encoding="utf-8"), "text")
+def recorded(file_name, leave_out=()):
+    """放入 docs/results/ 里记录下来的终端输出；以 leave_out 中的词结尾的行略去。"""
+    lines = (RESULTS_DIR / file_name).read_text(encoding="utf-8").splitlines()
+    _fenced("\n".join(line for line in lines if not line.endswith(tuple(leave_out))), "text")
 
 
 def load(file_name):

@@ -51,9 +51,10 @@ class _ChineseHelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action):
         text = action.help or ""
-        shows_default = action.option_strings and action.default not in (None, False, argparse.SUPPRESS)
-        if shows_default and "%(default)" not in text:
-            text += "（默认 %(default)s）"
+        has_default = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
+        if has_default and "%(default)" not in text:
+            default = str(action.default).removeprefix(str(PROJECT_DIR) + os.sep)  # 项目里的路径写成相对的
+            text += f"（默认 {default}）".replace("%", "%%")
         return text
 
 

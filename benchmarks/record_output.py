@@ -1,0 +1,34 @@
+"""记下一课的终端输出，供页面引用；本机的路径换成通用的说法。
+
+用法：python benchmarks/record_output.py docs/results/lesson_1_output.txt hello_transfer_learning.py --images-dir 照片文件夹
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
+sys.path.insert(0, str(LESSONS_DIR))
+
+from toolbox import command_line
+
+
+def main(argv=None):
+    parser = command_line.ArgumentParser("记下一课的终端输出，供页面引用。")
+    parser.add_argument("file", type=Path, help="写到这个文件")
+    parser.add_argument("lesson", help="脚本名，如 hello_transfer_learning.py")
+    args, options = parser.parse_known_args(argv)
+    command = [sys.executable, str(LESSONS_DIR / args.lesson), *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)
+    text = done.stdout
+    for option in options:
+        if Path(option).is_dir():
+            text = text.replace(str(Path(option).resolve()), Path(option).resolve().name)
+    for folder, name in ((str(PROJECT_DIR) + "/", ""), (str(Path.home()), "~")):
+        text = text.replace(folder, name)
+    args.file.write_text(text.strip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

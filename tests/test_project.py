@@ -1,0 +1,93 @@
+"""整个项目的约定：每一课都有页面与测试，--help 轻快，依赖锁一致，两条命令在 README 里。"""
+
+import hashlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import LESSONS_DIR, PROJECT_DIR
+
+LESSONS = sorted(LESSONS_DIR.glob("hello_*.py"))
+SCRIPTS = [
+    path
+    for folder in (LESSONS_DIR, LESSONS_DIR / "toolbox", PROJECT_DIR / "benchmarks")
+    for path in sorted(folder.glob("*.py"))
+    if "command_line.run(main" in path.read_text(encoding="utf-8") and path.name != "command_line.py"
+]
+HEAVY = ("tensorflow", "keras", "tf_keras", "scipy", "matplotlib", "sklearn", "requests", "ai_edge_litert", "h5py")
+
+
+def read(name):
+    return (PROJECT_DIR / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_every_lesson_has_a_page_and_runs_in_a_test(lesson):
+    page = read(f"docs/study_keras/{lesson.stem}.md")
+    assert "## 小结" in page and "## 练习" in page
+    tests = "".join(path.read_text(encoding="utf-8") for path in PROJECT_DIR.glob(f"tests/test_{lesson.stem}*.py"))
+    assert f"import {lesson.stem}" in tests and ".main(" in tests
+    assert f"({'docs/study_keras/' + lesson.stem}.md)" in read("README.md")
+    assert len(lesson.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_help_is_chinese_and_imports_nothing_heavy(script, tmp_path):
+    code = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(script.parent)!r}); sys.argv = [{str(script)!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except SystemExit as ending:\n"
+        f"    heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "    assert not heavy and not ending.code, (heavy, ending.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("用法：") and "usage" not in done.stdout
+
+
+def pins(name):
+    return dict(re.findall(r"^([A-Za-z0-9_.\-]+)==(\S+)", read(name), flags=re.MULTILINE))
+
+
+def test_requirements_are_pinned_reasoned_and_locked():
+    lock = re.sub(r" *\\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", "\n", read("requirements.lock"))
+    locked = [line for line in lock.splitlines() if not line.startswith("#")]
+    assert locked == [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
+    names = {re.sub("[-_.]+", "-", line.split("==")[0]).lower(): line for line in locked}
+    for file in ("requirements.txt", "requirements-test.txt"):
+        for line in read(file).splitlines():
+            if line and not line.startswith(("#", "-c")):
+                assert re.fullmatch(r"\S+==\S+ +# .*[\u4e00-\u9fff].*", line), line
+        for name, version in pins(file).items():
+            assert names[re.sub("[-_.]+", "-", name).lower()].split("==")[1].split(" ")[0] == version
+
+
+def test_readme_has_exactly_two_commands():
+    section = read("README.md").split("## 两条命令")[1].split("\n## ")[0]
+    blocks = re.findall(r"```\w*\n(.*?)```", section, flags=re.DOTALL)
+    assert len(blocks) == 2 and all(block.count("\n") == 1 for block in blocks)
+    assert "hello_transfer_learning.py" in blocks[0] and "pytest" in blocks[1]
+
+
+def test_imagenet_labels():
+    content = (PROJECT_DIR / "ImageNetLabels.txt").read_bytes()
+    lines = content.split(b"\n")
+    assert lines[1001:] == [b"daisy", b"dandelion", b"roses", b"sunflowers", b"tulips", b""]
+    first = b"".join(line + b"\n" for line in lines[:1001])
+    assert hashlib.sha256(first).hexdigest() == "536feacc519de3d418de26b2effb4d75694a8c4c0063e36499a46fa8061e2da9"
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [PROJECT_DIR / "README.md", *PROJECT_DIR.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name} 里的链接 {link}"
+
+
+def test_lessons_never_import_each_other_and_the_toolbox_never_imports_a_lesson():
+    for path in [*LESSONS, *(LESSONS_DIR / "toolbox").glob("*.py")]:
+        assert not re.search(r"^\s*(import|from) hello_", path.read_text(encoding="utf-8"), flags=re.MULTILINE), path
