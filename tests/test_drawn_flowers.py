@@ -181,7 +181,8 @@ def test_pretrained_features_solve_most_of_the_task(task):
 
 
 def test_random_features_stay_far_below(task):
-    assert max(head_accuracies(task, None)) < 0.6
+    half = [part[::2] for part in task]  # 一半已足够看出
+    assert max(head_accuracies(half, None)) < 0.6
 
 
 def test_colour_alone_does_not_give_the_class_away(task):

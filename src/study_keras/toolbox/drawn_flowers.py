@@ -131,7 +131,7 @@ def _write(folder, path, content):
     os.replace(part, path)
 
 
-def save_contact_sheet(folder, file, columns=8, side=84):
+def save_contact_sheet(folder, file, columns=8, side=104):
     """把每类的前 columns 张缩成一行，存成一张样张图，供人看。"""
     from PIL import Image, ImageOps
 
@@ -140,7 +140,7 @@ def save_contact_sheet(folder, file, columns=8, side=84):
         for column, path in enumerate(sorted((Path(folder) / class_name).glob("*.jpg"))[:columns]):
             with Image.open(path) as photo:
                 sheet.paste(ImageOps.fit(photo, (side - 2, side - 2)), (column * side + 1, row * side + 1))
-    sheet.quantize(256).save(file, optimize=True)
+    sheet.quantize(256).save(file, "PNG", optimize=True)  # 256 色够看，文件小得多
 
 
 def main(argv=None):
