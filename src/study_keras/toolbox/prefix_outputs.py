@@ -53,6 +53,11 @@ class PrefixOutputs:
         paths = list(self._segments)
         return self.store.read([paths[i] for i in self._segment[rows]], self._offset[rows].tolist())
 
+    @property
+    def absent(self):
+        """还缺多少行；只有用了 shard 才会缺。"""
+        return int((self._segment < 0).sum())
+
     def parts(self, shard=None):
         """各份的名字；shard 为 (i, n) 时只有其中第 i 份的。"""
         i, n = shard or (1, 1)
