@@ -11,7 +11,7 @@ from toolbox import photo_folder
 def new_base(images, alpha=0.35):
     """随机权重的 MobileNetV2。
 
-    批归一化的统计量取自 images，否则各张照片的输出几乎一样，什么也检验不出；方差再乘 1.5，
+    批归一化的统计量取自 images，否则各张照片的输出几乎一样，什么也检验不出；方差再乘 2，
     否则随机的网络是混沌的：1e-7 的舍入到最后一层会放大到 1e-5，训练时放大得更多。
     """
     keras.utils.set_random_seed(0)
@@ -25,7 +25,7 @@ def new_base(images, alpha=0.35):
     base(images, training=True)
     for layer, momentum in zip(normalizations, momenta, strict=True):
         layer.momentum = momentum
-        layer.moving_variance.assign(layer.moving_variance * 1.5)
+        layer.moving_variance.assign(layer.moving_variance * 2)
     base.trainable = False
     return base
 
