@@ -21,6 +21,7 @@ class Answer:
     accepts_range: bool = True
     honours_if_range: bool = True
     range_shift: int = 0  # 206 的起点偏这么多
+    largest_range: int | None = None  # 206 最多给这么多
     etag: str | None = '"v1"'
     headers: tuple = ()
 
@@ -73,20 +74,23 @@ def _handler_for(server, closing):
             body = answer.body if answer.body is not None else server.files.get(path)
             status, start = self._status(answer, body)
             size = len(body or b"") if answer.claimed_size is None else answer.claimed_size
+            end = size
+            if status == 206 and answer.largest_range:
+                end = min(size, start + answer.largest_range)
             self.send_response(status)
             if answer.etag:
                 self.send_header("ETag", answer.etag)
             if status == 206:
-                self.send_header("Content-Range", f"bytes {start + answer.range_shift}-{size - 1}/{size}")
+                self.send_header("Content-Range", f"bytes {start + answer.range_shift}-{end - 1}/{size}")
             elif status == 416:
                 self.send_header("Content-Range", f"bytes */{size}")
             if answer.says_length:
-                self.send_header("Content-Length", str(0 if status == 416 else size - start))
+                self.send_header("Content-Length", str(0 if status == 416 else end - start))
             for name, value in answer.headers:
                 self.send_header(name, value)
             self.end_headers()
             if body and status != 416:
-                self._send_body(request, body[start:], answer)
+                self._send_body(request, body[start : end if answer.largest_range else None], answer)
 
         def _status(self, answer, body):
             found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -100,11 +104,11 @@ def _handler_for(server, closing):
 
         def _send_body(self, request, data, answer):
             data = data if answer.send is None else data[: answer.send]
+            request.sent = len(data)  # 先记下：发完时测试可能已经在看了
             try:
                 self.wfile.write(data)
             except OSError:  # 对方先走了
                 return
-            request.sent = len(data)
             if answer.stall:
                 self._hang()
 

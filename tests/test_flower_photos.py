@@ -1,6 +1,7 @@
 """flower_photos：对着一个会出各种毛病的本机服务器下载、续传、核对、解压。"""
 
 import errno
+import gzip
 import hashlib
 import io
 import os
@@ -178,21 +179,36 @@ def test_gives_up_when_range_is_refused_and_every_answer_is_cut(server, data_dir
     assert len(server.requests) == 1 + len(PATIENT.pauses)
 
 
+NOTICED, HASHED = "文件变了", "接起来的内容"
 CHANGED = {
-    "if-range": [Answer(send=HALF, body=OTHER, etag='"old"')],
-    "etag, If-Range ignored": [Answer(send=HALF, body=OTHER, etag='"old"'), Answer(honours_if_range=False)],
-    "length, no etag": [Answer(send=HALF, body=OTHER + b"longer", etag=None), Answer(etag=None)],
-    "nothing to tell by": [Answer(send=HALF, body=OTHER, etag=None, claimed_size=len(ARCHIVE)), Answer(etag=None)],
-    "shorter than what we have": [Answer(send=len(ARCHIVE) + 9, body=ARCHIVE * 2, etag=None)],
-    "wrong place": [Answer(send=HALF), Answer(range_shift=7)],
+    "if-range": ("", [Answer(send=HALF, body=OTHER, etag='"old"')]),
+    "etag, If-Range ignored": (
+        NOTICED,
+        [Answer(send=HALF, body=OTHER, etag='"old"', claimed_size=len(ARCHIVE)), Answer(honours_if_range=False)],
+    ),
+    "length, no etag": (NOTICED, [Answer(send=HALF, body=OTHER + b"longer", etag=None), Answer(etag=None)]),
+    "nothing to tell by": (
+        HASHED,
+        [Answer(send=HALF, body=OTHER, etag=None, claimed_size=len(ARCHIVE)), Answer(etag=None)],
+    ),
+    "shorter than what we have": (NOTICED, [Answer(send=len(ARCHIVE) + 9, body=ARCHIVE * 2, etag=None)]),
+    "wrong place": (NOTICED, [Answer(send=HALF), Answer(range_shift=7)]),
 }
 
 
-@pytest.mark.parametrize("answers", CHANGED.values(), ids=CHANGED)
-def test_a_changed_file_starts_over(server, data_dir, answers):
+@pytest.mark.parametrize("how, answers", CHANGED.values(), ids=CHANGED)
+def test_a_changed_file_starts_over(server, data_dir, capsys, how, answers):
     server.answers["/a.tgz"] = list(answers)
     assert_complete(fetch(server, data_dir))
     assert server.requests[-1].sent == len(ARCHIVE)  # 最后一次是从头下的
+    said = capsys.readouterr().out
+    assert [text for text in (NOTICED, HASHED) if text in said] == ([how] if how else [])
+
+
+def test_a_server_that_gives_small_ranges(server, data_dir):
+    server.answers["/a.tgz"] = [Answer(send=HALF), Answer(largest_range=1000), Answer(largest_range=1000)]
+    assert_complete(fetch(server, data_dir))
+    assert server.sent == len(ARCHIVE)
 
 
 def test_content_complete_although_the_server_claimed_more(server, data_dir):
@@ -214,21 +230,22 @@ def test_complete_download_left_by_a_killed_run_is_not_fetched_again(server, dat
 
 
 BAD_FOR_GOOD = {
-    "403": Answer(status=403, body=b"forbidden"),
-    "404": Answer(status=404, body=b"none"),
-    "html": Answer(body=b"<html>please log in</html>", headers=(("Content-Type", "text/html; charset=utf-8"),)),
-    "claims less": Answer(claimed_size=len(ARCHIVE) - 100),
-    "wrong content": Answer(body=OTHER),
-    "empty": Answer(body=b""),
+    "403": ("403", Answer(status=403, body=b"forbidden")),
+    "404": ("404", Answer(status=404, body=b"none")),
+    "html": ("网页", Answer(body=b"<html>", headers=(("Content-Type", "text/html; charset=utf-8"),))),
+    "claims less": ("SHA-256 不符", Answer(claimed_size=len(ARCHIVE) - 100)),
+    "wrong content": ("SHA-256 不符", Answer(body=OTHER)),
+    "empty": ("SHA-256 不符", Answer(body=b"")),
 }
 
 
-@pytest.mark.parametrize("answer", BAD_FOR_GOOD.values(), ids=BAD_FOR_GOOD)
-def test_a_bad_address_is_asked_once_and_the_next_one_serves(server, data_dir, answer):
+@pytest.mark.parametrize("reason, answer", BAD_FOR_GOOD.values(), ids=BAD_FOR_GOOD)
+def test_a_bad_address_is_asked_once_and_the_next_one_serves(server, data_dir, capsys, reason, answer):
     server.answers["/a.tgz"] = [answer] * 50
     assert_complete(fetch(server, data_dir, ["/a.tgz", "/b.tgz"]))
     assert [request.target for request in server.requests] == ["/a.tgz", "/b.tgz"]
     assert "Range" not in server.requests[1].headers  # 坏的内容没有留下
+    assert reason in capsys.readouterr().out
 
 
 def test_wrong_hash_removes_the_file(server, data_dir, capsys):
@@ -432,12 +449,14 @@ def test_unsafe_archive_is_refused_whole(tmp_path, data_dir, member):
     "data, message",
     [
         (ARCHIVE[:HALF], "不是完整的"),
-        (ARCHIVE[:-20] + bytes(20), "不是完整的"),
+        (ARCHIVE[:HALF] + b"\xff" * 70_000 + ARCHIVE[HALF + 70_000 :], "不是完整的"),
+        (ARCHIVE[:-8] + bytes(8), "不是完整的"),
+        (gzip.compress(gzip.decompress(ARCHIVE)[:200_000]) + b"garbage", "不是完整的"),
         (b"not an archive", "不是完整的"),
         (b"", "不是完整的"),
         (pack([(tarfile.TarInfo("other/a.jpg"), b"x")]), "拿错"),
     ],
-    ids=["truncated", "damaged", "no archive", "empty", "other content"],
+    ids=["truncated", "damaged", "wrong checksum", "garbage behind", "no archive", "empty", "other content"],
 )
 def test_useless_archive_is_refused(tmp_path, data_dir, data, message):
     with pytest.raises(UserError, match=message):
@@ -475,7 +494,7 @@ def test_data_dir_is_a_file(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "code, message", [(errno.ENOSPC, "磁盘满了"), (errno.EACCES, "没有权限"), (errno.EROFS, "只读")]
+    "code, message", [(errno.ENOSPC, "500 MB"), (errno.EACCES, "没有权限"), (errno.EROFS, "只读")]
 )
 def test_disk_that_cannot_be_written(server, data_dir, monkeypatch, code, message):
     def fail(*_, **__):

@@ -171,12 +171,14 @@ def _extract(archive, folder):
     shutil.rmtree(aside, ignore_errors=True)  # 被强行结束的运行留下的
     aside.mkdir()
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             # Python 3.11.4 之前没有 data_filter；那时只靠 _check_member
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
             for member in tar:
                 _check_member(member, archive)
                 tar.extract(member, aside)
+            while stream.read(1 << 20):  # 读到底，gzip 才会核对校验和
+                pass
         if not _holds_classes(aside / FOLDER_NAME):
             raise UserError(f"{archive} 里没有 {FOLDER_NAME}/类别/照片 这样的内容。请检查是不是拿错了文件。")
         if folder.exists():
