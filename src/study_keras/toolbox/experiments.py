@@ -1,0 +1,89 @@
+"""实验的记录：哪些层动了，各个种子的汇总，认出已经做完的，学习率曲线。"""
+
+import json
+
+import numpy as np
+
+from toolbox import model_folder, photo_folder
+
+
+def finished(args, options, folder, weights):
+    """args.name 这个模型文件夹若是同样的实验留下的，返回它的 metrics，否则返回 None。
+
+    Args:
+        options: 决定结果的选项的名字；它们与权重、照片都相同，才算同样的实验。
+        folder: photo_folder.PhotoFolder。
+        weights: imagenet_weights.Weights。
+    """
+    target = model_folder.target_folder(args.output_dir, args.name)
+    try:
+        settings = json.loads((target / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
+        metrics = json.loads((target / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+    wanted = {name: getattr(args, name) for name in options}
+    wanted["weights_sha256"] = weights.sha256
+    wanted["photos_sha256"] = photo_folder.photo_list_hash(folder.photos)
+    return metrics if all(settings.get(name) == value for name, value in wanted.items()) else None
+
+
+def movement(model, before):
+    """训练使哪些层移动了多少，打印并返回 {层: 核（kernel）变化的大小 / 原来的大小}，只列动了的。
+
+    Args:
+        before: 训练前的 model.get_weights()。
+    """
+    pairs = list(zip(model.weights, before, strict=True))
+    moved = [(weight, old) for weight, old in pairs if (weight.numpy() != old).any()]
+    changes = {
+        weight.path.split("/")[0]: float(np.linalg.norm(weight.numpy() - old) / np.linalg.norm(old))
+        for weight, old in moved
+        if weight.path.endswith("kernel")
+    }
+    print(f"{len(pairs)} 个张量中，{len(pairs) - len(moved)} 个逐位没有动；动了的层与相对变化：")
+    print("，".join(f"{layer} {change:.2f}" for layer, change in changes.items()))
+    return changes
+
+
+def mean_and_range(values):
+    """{"mean": 平均, "lowest": 最低, "highest": 最高, "values": 各次}。"""
+    return {"mean": sum(values) / len(values), "lowest": min(values), "highest": max(values), "values": list(values)}
+
+
+def report_repeats(args, runs):
+    """打印各个种子的验证与测试准确率、平均与范围，写进 output_dir/name_repeats.json。
+
+    Args:
+        runs: 各个种子的 metrics。
+    """
+    print("\n===== 小结 =====")
+    for run in runs:
+        accuracies = f"验证 {run['validation']['accuracy']:.4f}，测试 {run['test']['accuracy']:.4f}"
+        print(f"种子 {run['seed']}：{accuracies}，用时 {sum(run['seconds'].values()):.0f} 秒")
+    summary = {
+        part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in ("train", "validation", "test")
+    }
+    lowest, highest = summary["test"]["lowest"], summary["test"]["highest"]
+    print(f"测试准确率：平均 {summary['test']['mean']:.4f}，范围 {lowest:.4f} 至 {highest:.4f}（{len(runs)} 个种子）")
+    path = model_folder.target_folder(args.output_dir, f"{args.name}_repeats.json")
+    model_folder.write_json(path, summary | {"seeds": [run["seed"] for run in runs]})
+    print(f"已写入 {path}")
+
+
+def report_learning_rates(args, rates, losses, suggested):
+    """把各个学习率下的损失画成 output_dir/name_learning_rate.png，打印建议。"""
+    from toolbox.chinese_plots import pyplot
+
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    axis.semilogx(rates, losses)
+    axis.axvline(suggested, color="tab:red", linestyle="--", label=f"建议 {suggested:.0e}")
+    axis.set(xlabel="学习率（learning rate）", ylabel="每一步的损失（loss）", ylim=(0, 2 * losses[0]))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    path = model_folder.target_folder(args.output_dir, f"{args.name}_learning_rate.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+    print(f"曲线画在 {path}")
+    print(f"建议：--learning-rate {suggested:.0e}。它只是起点，要在验证集上比较它附近的几个。")

@@ -1,0 +1,248 @@
+"""第 3 课：真的运行 main()，断言结果。照片是画的花，权重由 pip 取来。"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import hello_fine_tuning as lesson
+from conftest import LESSONS_DIR, random_pixels
+from toolbox import drawn_flowers, experiments, imagenet_weights, photo_folder
+from toolbox.frozen_prefix import CLEAN
+from toolbox.photo_batches import PhotoBatches
+
+SCRIPT = LESSONS_DIR / "hello_fine_tuning.py"
+QUICK = ["--unfreeze-from", "block_16_expand", "--views", "2", "--epochs", "2", "--batch-size", "16"]
+NAME = "mobilenetv2_fine_tuned"
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=40)
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def quick(flowers, cache_dir):
+    return ["--images-dir", str(flowers), "--cache-dir", str(cache_dir), *QUICK]
+
+
+@pytest.fixture(scope="module")
+def trained(flowers, cache_dir, tmp_path_factory):
+    """用默认设置运行过一次的第 3 课：模型文件夹。"""
+    output_dir = tmp_path_factory.mktemp("output")
+    lesson.main(["--images-dir", str(flowers), "--cache-dir", str(cache_dir), "--output-dir", str(output_dir)])
+    return output_dir / NAME
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_predictions(folder):
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def accuracies(folder):
+    metrics = read_json(folder / "metrics.json")
+    return {part: metrics[part] for part in ("train", "validation", "test")}
+
+
+def test_default_run_learns_and_writes_a_complete_folder(trained):
+    metrics = read_json(trained / "metrics.json")
+    assert sum(metrics[part]["photos"] for part in ("train", "validation", "test")) == 200
+    assert metrics["validation"]["accuracy"] >= 0.8 and metrics["test"]["accuracy"] >= 0.8
+    files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    assert {path.name for path in trained.iterdir()} == set(files.split())
+    assert read_json(trained / "settings.json")["unfreeze_from"] == "block_13_expand"
+
+
+def test_predictions_are_the_held_out_photos(trained, flowers):
+    rows, metrics = read_predictions(trained), read_json(trained / "metrics.json")
+    names = [row["file"] for row in rows]
+    assert len(set(names)) == len(names) == metrics["validation"]["photos"] + metrics["test"]["photos"]
+    assert all((flowers / row["file"]).is_file() and row["file"].split("/")[0] == row["true"] for row in rows)
+    right = sum(row["true"] == row["predicted"] for row in rows)
+    parts = [metrics[part] for part in ("validation", "test")]
+    assert right == round(sum(part["accuracy"] * part["photos"] for part in parts))
+
+
+def test_only_the_suffix_moved_and_batch_normalisation_is_bit_identical(trained):
+    model = keras.models.load_model(trained / "model.keras")
+    path = imagenet_weights.find_weights("auto").path
+    base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=path)
+    unfrozen = False
+    moved, statistics = set(), 0
+    for old in base.layers:
+        unfrozen = unfrozen or old.name == "block_13_expand"
+        new = model.get_layer(old.name)
+        pairs = list(zip(old.get_weights(), new.get_weights(), strict=True))
+        if isinstance(old, keras.layers.BatchNormalization):
+            statistics += 1
+        if isinstance(old, keras.layers.BatchNormalization) or not unfrozen:
+            for before, after in pairs:
+                assert before.tobytes() == after.tobytes(), old.name
+        elif pairs:
+            assert all((before != after).any() for before, after in pairs), old.name
+            moved.add(old.name)
+    blocks = {f"block_{k}_{kind}" for k in range(13, 17) for kind in ("expand", "depthwise", "project")}
+    assert moved == blocks | {"Conv_1"} and statistics == 52
+    assert set(read_json(trained / "metrics.json")["moved"]) == moved | {"head_softmax"}
+
+
+def test_same_seed_same_numbers(quick, tmp_path):
+    for name in ("once", "again"):
+        lesson.main([*quick, "--output-dir", str(tmp_path), "--name", name, "--seed", "3"])
+    assert accuracies(tmp_path / "once") == accuracies(tmp_path / "again")
+    once, again = (keras.models.load_model(tmp_path / name / "model.keras") for name in ("once", "again"))
+    for a, b in zip(once.get_weights(), again.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_no_photo_or_near_duplicate_in_two_parts(flowers, tmp_path):
+    """每个种子都如此：相同的、重新压缩过的照片与原来的在同一部分。"""
+    root = tmp_path / "photos"
+    originals = [path for name in drawn_flowers.CLASS_NAMES for path in sorted((flowers / name).iterdir())[:12]]
+    for path in originals:
+        folder = root / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{path.stem}.jpg").write_bytes(path.read_bytes())
+        (folder / f"{path.stem} 副本.jpg").write_bytes(path.read_bytes())
+        Image.open(path).save(folder / f"{path.stem} 重新压缩.jpg", quality=60)
+    photos = photo_folder.open_folder(root).photos
+    assert len(photos) == 3 * len(originals)
+    for seed in range(5):
+        parts = photo_folder.split(photos, lesson.VALIDATION, lesson.TEST, seed)
+        part_of = {photo.path: part for part, members in parts.items() for photo in members}
+        assert len(part_of) == len(photos) == sum(map(len, parts.values()))
+        for photo in photos:
+            original = photo.path.with_name(f"{photo.path.stem.split()[0]}.jpg")
+            assert part_of[photo.path] == part_of[original]
+
+
+def test_augmented_views_are_pure_functions_of_photo_and_seed():
+    image = Image.fromarray(random_pixels(1, height=300, width=400))
+    first = lesson.augment(image, (224, 224), 7)
+    assert first.shape == (224, 224, 3) and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, lesson.augment(image.copy(), (224, 224), 7))
+    assert len({lesson.augment(image, (224, 224), seed).tobytes() for seed in range(20)}) == 20
+    views = lesson.make_views(4)
+    assert views[0] is CLEAN and len({view.key for view in views}) == 4
+
+
+def test_augment_keeps_at_least_half_of_the_photo():
+    """红色从左到右、绿色从上到下递增的图：裁下的宽与高从颜色的跨度看得出来。"""
+    columns, rows = np.meshgrid(np.arange(256), np.arange(256))
+    image = Image.fromarray(np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8))
+    for seed in range(50):
+        view = lesson.augment(image, (224, 224), seed).astype(float)
+        width, height = np.ptp(view[..., 0]) / 255, np.ptp(view[..., 1]) / 255
+        assert width * height > 0.5 * (0.8 * 0.8) ** 2 * 0.95, seed  # 亮度、对比度各至多使跨度缩小到 0.8
+
+
+def test_end_to_end_draws_new_augmentations_every_epoch(flowers):
+    photos = photo_folder.open_folder(flowers).photos[:8]
+    targets = np.arange(8)
+    batches, again = (PhotoBatches(photos, targets, lesson.make_views(4)[1:], 4, True, 5) for _ in range(2))
+    first = [batches[i] for i in range(2)]
+    for i in range(2):
+        np.testing.assert_array_equal(first[i][0], again[i][0])
+    batches.on_epoch_end()
+    second = [batches[i] for i in range(2)]
+    one, two = ({int(y): x for xs, ys in epoch for x, y in zip(xs, ys, strict=True)} for epoch in (first, second))
+    assert sorted(one) == sorted(two) == [*range(8)]
+    assert all((one[i] != two[i]).any() for i in range(8))
+
+
+def test_end_to_end_trains_the_same_layers(quick, tmp_path):
+    lesson.main([*quick, "--epochs", "1", "--end-to-end", "--output-dir", str(tmp_path)])
+    metrics = read_json(tmp_path / NAME / "metrics.json")
+    block_16 = {f"block_16_{kind}" for kind in ("expand", "depthwise", "project")}
+    assert set(metrics["moved"]) == block_16 | {"Conv_1", "head_softmax"}
+    assert metrics["validation"]["accuracy"] > 0.4
+
+
+def test_uneven_classes_weigh_the_same():
+    targets = np.eye(3)[[0] * 6 + [1] * 3 + [2] * 1]
+    weights = lesson.class_weights(targets)
+    assert [weights[i] * targets[:, i].sum() for i in range(3)] == pytest.approx([10 / 3] * 3)
+
+
+def test_learning_rate_warms_up_and_falls():
+    rates = [float(lesson.warm_up_and_cosine(1e-3, 100)(step)) for step in range(100)]
+    assert np.argmax(rates) == 10 and max(rates) == pytest.approx(1e-3)
+    assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
+    assert rates[-1] < 1e-6 < rates[0]
+
+
+def test_find_lr_draws_its_curve_and_suggests(quick, tmp_path, capsys):
+    lesson.main([*quick, "--find-lr", "--output-dir", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}_learning_rate.png"]
+    suggested = float(capsys.readouterr().out.split("建议：--learning-rate ")[1].split("。")[0])
+    assert 1e-5 <= suggested <= 3e-2
+
+
+def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
+    arguments = [*quick, "--unfreeze-from", "block_99", "--output-dir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, encoding="utf-8"
+    )
+    errors = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and len(errors) == 1 and errors[0].startswith("错误：底座里没有 block_99")
+    assert "block_13_expand" in errors[0] and "Conv_1" in errors[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_repeats_resume_and_agree_with_single_runs(quick, tmp_path, monkeypatch):
+    """第二个种子训练完、还没保存时被杀：再运行一次，第一个种子不重做，结果与单独运行相同。"""
+    arguments = [*quick, "--epochs", "1", "--repeats", "2", "--output-dir", str(tmp_path)]
+    killer = f"""
+import os, sys
+import hello_fine_tuning as lesson
+from toolbox import experiments
+movement = experiments.movement
+def killed(model, before):
+    if os.path.exists({str(tmp_path / (NAME + "_seed0"))!r}):
+        os._exit(9)
+    return movement(model, before)
+experiments.movement = killed
+lesson.main({arguments!r})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(LESSONS_DIR), "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", killer], env=environment, capture_output=True)
+    assert done.returncode == 9
+    finished = tmp_path / f"{NAME}_seed0" / "metrics.json"
+    before = finished.stat().st_mtime_ns
+    assert not (tmp_path / f"{NAME}_seed1").exists() and not (tmp_path / f"{NAME}_repeats.json").exists()
+
+    lesson.main(arguments)
+    assert finished.stat().st_mtime_ns == before
+    summary = read_json(tmp_path / f"{NAME}_repeats.json")
+    runs = [accuracies(tmp_path / f"{NAME}_seed{seed}") for seed in (0, 1)]
+    tests = [run["test"]["accuracy"] for run in runs]
+    assert summary["test"]["values"] == tests and summary["test"]["mean"] == pytest.approx(np.mean(tests))
+    assert not list(tmp_path.glob(".*.writing"))
+    lesson.main([*quick, "--epochs", "1", "--seed", "1", "--name", "alone", "--output-dir", str(tmp_path)])
+    assert accuracies(tmp_path / "alone") == runs[1]
+
+
+def test_other_settings_are_not_taken_for_finished(trained, flowers):
+    folder, weights = photo_folder.open_folder(flowers), imagenet_weights.find_weights("auto")
+    arguments = ["--output-dir", str(trained.parent)]
+    same = lesson.parse_arguments(arguments)
+    assert experiments.finished(same, lesson.RECIPE, folder, weights) == read_json(trained / "metrics.json")
+    other = lesson.parse_arguments([*arguments, "--learning-rate", "1e-4"])
+    assert experiments.finished(other, lesson.RECIPE, folder, weights) is None
+    folder.photos.pop()
+    assert experiments.finished(same, lesson.RECIPE, folder, weights) is None
