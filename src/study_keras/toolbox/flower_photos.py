@@ -35,9 +35,9 @@ SCRIPT = "python src/study_keras/toolbox/flower_photos.py"
 WAYS_OUT = (
     f"要真实照片，有三个办法：一、运行 {SCRIPT} --url 地址（或设环境变量 {URL_VARIABLE}），换一个你能访问的镜像；"
     f"二、从别处拿到 flower_photos.tgz，运行 {SCRIPT} --archive 文件；"
-    "三、给第 1 课加 --images-dir 文件夹，用你自己的照片。不要真实照片，就给第 1 课加 --drawn，用画的花"
+    "三、运行课文脚本时加 --images-dir 文件夹，用你自己的照片。不要真实照片，就加 --drawn，用画的花"
 )
-SLOW_HINT = "不想等可以按 Ctrl-C（已下载的会留着），给第 1 课加 --drawn，先用画的花。"
+SLOW_HINT = "不想等可以按 Ctrl-C（已下载的会留着），再运行课文脚本时加 --drawn，先用画的花。"
 
 
 class DownloadFailed(UserError):
