@@ -84,7 +84,7 @@ def test_only_the_suffix_moved_and_batch_normalisation_is_bit_identical(trained)
     base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=path)
     unfrozen = False
     moved, statistics = set(), 0
-    for old in base.layers:
+    for old in base.layers[1:]:  # 第一层是输入
         unfrozen = unfrozen or old.name == "block_13_expand"
         new = model.get_layer(old.name)
         pairs = list(zip(old.get_weights(), new.get_weights(), strict=True))
