@@ -14,7 +14,7 @@ import pytest
 
 import hello_transfer_learning as lesson
 from conftest import LESSONS_DIR, save_jpeg
-from toolbox import command_line, drawn_flowers, flower_photos, imagenet_weights, photo_folder
+from toolbox import command_line, course_photos, drawn_flowers, flower_photos, imagenet_weights, photo_folder
 
 SCRIPT = LESSONS_DIR / "hello_transfer_learning.py"
 VARIANTS = [
@@ -98,8 +98,8 @@ folder, photos = sys.argv[1:]
 model = keras.models.load_model(folder + "/model.keras")
 labels = open(folder + "/labels.txt", encoding="utf-8").read().split("\\n")
 rows = list(csv.DictReader(open(folder + "/predictions.csv", encoding="utf-8", newline="")))[::4]
-pixels = [np.asarray(Image.open(photos + "/" + row["file"]).resize((224, 224), Image.Resampling.BILINEAR)) for row in rows]
-probabilities = model.predict(np.stack(pixels) / np.float32(127.5) - 1, verbose=0)
+images = [Image.open(photos + "/" + row["file"]).resize((224, 224), Image.Resampling.BILINEAR) for row in rows]
+probabilities = model.predict(np.stack(images) / np.float32(127.5) - 1, verbose=0)
 for row, p in zip(rows, probabilities):
     assert abs(p.max() - float(row["probability"])) < 1e-3 and labels[p.argmax()] == row["predicted"], (row, p)
 print("checked", len(rows))
@@ -198,9 +198,9 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(flower_photos, "fetch", unreachable)
     monkeypatch.setattr(drawn_flowers, "draw_folder", lambda folder: drawn.append(folder) or tmp_path)
     monkeypatch.setattr(photo_folder, "open_folder", lambda folder: folder)
-    assert lesson.find_photos(lesson.parse_arguments([])) == tmp_path
+    assert course_photos.find(lesson.parse_arguments([])) == tmp_path
     assert "！！！没有真实照片：地址都不通。" in capsys.readouterr().out and len(drawn) == 1
-    assert lesson.find_photos(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
+    assert course_photos.find(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
 
 
 @pytest.mark.parametrize(
