@@ -223,6 +223,12 @@ def test_auto_without_any_source_gives_the_remedies(cache, serve, monkeypatch):
         imagenet_weights.find_weights("auto")
 
 
+def test_a_cache_that_cannot_be_written_is_reported(cache, tmp_path):
+    (tmp_path / "keras").write_text("一个文件，不是文件夹", encoding="utf-8")
+    with pytest.raises(UserError, match="KERAS_HOME 设成一个能写的文件夹"):
+        imagenet_weights.find_weights("torchvision")
+
+
 # ---- random 与自己的文件 ----
 
 

@@ -223,7 +223,13 @@ def _checksum_line(path):
 @contextmanager
 def _written_aside(path):
     """给出旁边的一个临时文件名；正常结束时改成正式的名字，出错时删掉。"""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writable = os.access(path.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise UserError(f"权重的缓存文件夹 {path.parent} 写不进去。请把环境变量 KERAS_HOME 设成一个能写的文件夹。")
     for leftover in path.parent.glob(f".{path.name}.*.part"):
         if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
             leftover.unlink(missing_ok=True)
