@@ -39,6 +39,7 @@ def _load_tensorflow_with_keras_2():
     """导入 TensorFlow，并让 tf.keras 指向 tf_keras。"""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tf = command_line.load_tensorflow()
+    tf.get_logger().setLevel("ERROR")  # 不显示一串串“已弃用”
     if not tf.keras.Model.__module__.startswith("tf_keras."):
         raise UserError("导入 estimator_bridge 之前，tf.keras 已经是 Keras 3 了。请把这个导入移到脚本的最前面。")
     return tf
@@ -87,7 +88,7 @@ _supply_estimator_training()
 
 from tensorflow_estimator.python.estimator.estimator import Estimator, WarmStartSettings
 from tensorflow_estimator.python.estimator.export import export_lib as export
-from tensorflow_estimator.python.estimator.exporter import BestExporter, FinalExporter, LatestExporter
+from tensorflow_estimator.python.estimator.exporter import BestExporter, Exporter, FinalExporter, LatestExporter
 from tensorflow_estimator.python.estimator.inputs import inputs
 from tensorflow_estimator.python.estimator.inputs.inputs import numpy_input_fn
 from tensorflow_estimator.python.estimator.keras_lib import model_to_estimator
@@ -100,9 +101,9 @@ CheckpointSaverListener = tf.compat.v1.train.CheckpointSaverListener
 SessionRunHook = tf.compat.v1.train.SessionRunHook
 
 __all__ = [
-    "BestExporter", "CheckpointSaverListener", "Estimator", "EstimatorSpec", "EvalSpec", "FinalExporter",
-    "LatestExporter", "ModeKeys", "RunConfig", "SessionRunHook", "TrainSpec", "WarmStartSettings", "export",
-    "inputs", "model_to_estimator", "numpy_input_fn", "tf", "train_and_evaluate",
+    "BestExporter", "CheckpointSaverListener", "Estimator", "EstimatorSpec", "EvalSpec", "Exporter",
+    "FinalExporter", "LatestExporter", "ModeKeys", "RunConfig", "SessionRunHook", "TrainSpec", "WarmStartSettings",
+    "export", "inputs", "model_to_estimator", "numpy_input_fn", "tf", "train_and_evaluate",
 ]  # fmt: skip
 
 tf.estimator = sys.modules[__name__]  # 老脚本里的 tf.estimator.RunConfig 等照旧

@@ -1,0 +1,28 @@
+"""同步训练（synchronous training）：几个进程各有一份模型，每一步一起更新，权重始终相同。
+
+Keras 3 不能用 MultiWorkerMirroredStrategy（keras 的 issue 20585），tf_keras 可以。
+"""
+
+from tensorflow.keras import Input, Sequential, models
+
+
+def fit(strategy, model, loss, train_input, epochs, steps_per_epoch):
+    """每一步各 worker 算自己的一批，梯度合在一起，大家同时更新。训练好的头放回 model。
+
+    Args:
+        strategy: tf.distribute.MultiWorkerMirroredStrategy，须在一切运算之前建立。
+        model: 顺序模型，前两层冻结，其余是要训练的头。
+        train_input: 输入函数，给出自己那份的 ({"kept": 冻结部分的输出, ...}, 标签)。
+        steps_per_epoch: 全体合起来一轮几批；每个 worker 各做几分之一。
+    """
+    _, pool, *head = model.layers
+    with strategy.scope():  # 变量在这里建立，才会在各 worker 之间保持相同
+        copy = models.clone_model(Sequential([Input(pool.output_shape[1:]), *head]))
+        copy.compile("adam", loss, ["accuracy"])
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: train_input().map(lambda features, targets: (features["kept"], targets))
+    )
+    steps = max(1, steps_per_epoch // strategy.num_replicas_in_sync)
+    copy.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=2)
+    for layer, trained in zip(head, copy.layers, strict=True):
+        layer.set_weights(trained.get_weights())
