@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import LESSONS_DIR
 
+from conftest import LESSONS_DIR
 from toolbox import model_folder
 from toolbox.command_line import UserError
 

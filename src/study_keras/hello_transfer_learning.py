@@ -97,7 +97,7 @@ def build_base(weights, model_kind):
 def freeze(base, trainable_layers):
     """冻结底座，只留最后 trainable_layers 层；批归一化（batch normalization）一律不动。
 
-    不能先写 base.trainable = False 再把几层改回 True：容器仍是 False，里面什么也不会训练。
+    要逐层设置：先写 base.trainable = False 再把几层改回 True，训练了什么因 Keras 的版本而异，见 docs/pitfalls.md。
     """
     from tensorflow.keras.layers import BatchNormalization
 
