@@ -23,9 +23,7 @@ COUNTS = [1000, 4000, 16000, 64000]
 def main(argv=None):
     parser = command_line.ArgumentParser("用时与内存怎样随照片的张数变。")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="画的花与缓存放在哪里")
-    parser.add_argument(
-        "--counts", type=command_line.positive_int, nargs="+", default=COUNTS, metavar="N", help="各规模的张数，由小到大"
-    )
+    parser.add_argument("--counts", type=command_line.positive_int, nargs="+", default=COUNTS, help="各规模的张数")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from toolbox.command_line import without_native_messages
 from toolbox.prefix_store import written_aside
 
 RELATIVE_TOLERANCE = 1e-4  # 转换后与 Keras 的输出最多差这么多（相对于最大的输出）
@@ -71,7 +72,9 @@ class LiteRTEngine:
 
     def __init__(self, prefix, folder):
         self.image_size = prefix.input_shape[1:3]
-        self._path = _kept_conversion(folder) or _convert(prefix, folder)
+        with without_native_messages():
+            self._path = _kept_conversion(folder) or _convert(prefix, folder)
+            self.runner()  # 第一次建立解释器时 LiteRT 会写一行英文
 
     def runner(self):
         """返回一个函数：uint8 照片 (1, 高, 宽, 3) -> float32 输出 (1, ...)。每个线程要自己的一个。"""
