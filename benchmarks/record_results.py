@@ -5,6 +5,7 @@
 做完的种子记在 --work-dir 里，中断后再运行同一条命令会接着做。
 """
 
+import csv
 import json
 import os
 import platform
@@ -81,6 +82,10 @@ def main(argv=None):
         result[part] = experiments.mean_and_range([run[part]["accuracy"] for run in runs])
     for key in ("seconds", "cpu_seconds", "peak_memory_mb"):
         result[key] = experiments.mean_and_range([run[key] for run in runs])
+    history = args.work_dir / f"{args.way}_0" / "run" / "history.csv"
+    with open(history, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    result["history"] = {key: [float(row[key]) for row in rows] for key in ("accuracy", "val_accuracy")}  # 种子 0
     result |= {"cores": os.cpu_count(), "machine": platform.machine(), "settings": settings[0], "runs": runs}
     model_folder.write_json(PROJECT_DIR / "docs" / "results" / f"{args.way}.json", result)
     test = result["test"]

@@ -3,7 +3,7 @@
 你会学到：怎样诚实地划分训练、验证、测试，怎样解冻最后几块而不动批归一化（batch normalization），
          怎样增强（augment）照片又只算一次冻结的部分，怎样选学习率，怎样用几个种子报告平均与范围。
 需要：    两个 CPU 核心就够，不需要 GPU；照片下载不到时会自己画花。
-多久：    两核、1,500 张照片、不算下载，约一分半钟。
+多久：    两核、1,500 张照片、不算下载，一分多钟。
 命令：    python src/study_keras/hello_fine_tuning.py
 预期：    1,500 张真实照片的测试准确率约 0.93。讲解见 docs/study_keras/hello_fine_tuning.md。
 """
@@ -251,6 +251,8 @@ def run_once(args, folder, weights, stage):
             for key, values in fit(network, data, args.epochs, balance, [stop, board]).items():
                 history[key] += values
             moved = experiments.movement(model, before)
+            if min(history["val_loss"][HEAD_EPOCHS:]) > min(history["val_loss"][:HEAD_EPOCHS]):
+                print("！！！没有比只训练头更好。请调小 --learning-rate，或用 --unfreeze-from 从更靠后的层解冻。")
         with stage("评估"):  # 测试集只在这里读一次；一切选择都已在验证集上做完
             metrics, predictions = evaluate(network, clean, parts, folder)
         with stage("保存"):

@@ -1,0 +1,75 @@
+"""由 docs/results/ 里的记录画图：python benchmarks/draw_results.py，写到 docs/images/。"""
+
+import json
+import sys
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
+
+from toolbox import command_line
+from toolbox.chinese_plots import pyplot
+
+WAYS = {
+    "lesson_1_seq": "第 1 课，顺序模型",
+    "lesson_1_model": "第 1 课，函数式模型",
+    "lesson_3": "第 3 课，微调",
+    "random_weights": "第 1 课，底座不预训练",
+    "from_scratch": "整个网络从头训练",
+}
+CURVES = {
+    "lesson_3": "第 3 课",
+    "moving_batch_norm": "错法：批归一化在动",
+    "cached_augmentation": "错法：缓存了增强",
+}
+
+
+def load(name):
+    path = PROJECT_DIR / "docs" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def draw_accuracy_against_seconds(path):
+    """每种做法一个点：横轴是每个种子的 CPU 秒（两个核合计），竖轴是测试准确率的平均，竖线是各个种子的范围。"""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    for way, label in WAYS.items():
+        if result := load(way):
+            test = result["test"]
+            errors = [[test["mean"] - test["lowest"]], [test["highest"] - test["mean"]]]
+            axis.errorbar(result["cpu_seconds"]["mean"], test["mean"], errors, marker="o", capsize=4, label=label)
+    axis.set(xscale="log", xlabel="每个种子的 CPU 秒（从进程启动到存好模型）")
+    axis.set(ylabel="测试准确率（accuracy）", ylim=(0, 1))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_wrong_ways(path):
+    """第 3 课与两种错法（种子 0）每一轮的验证准确率。"""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    for way, label in CURVES.items():
+        if result := load(way):
+            accuracy = result["history"]["val_accuracy"]
+            axis.plot(range(1, len(accuracy) + 1), accuracy, marker="o", label=label)
+    axis.axvline(10.5, color="gray", linestyle="--")
+    axis.text(10.4, 0.3, "只训练头", ha="right")
+    axis.text(10.6, 0.3, "解冻之后")
+    axis.set(xlabel="轮（epoch）", ylabel="验证准确率（accuracy）")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main(argv=None):
+    command_line.ArgumentParser("由 docs/results/ 里的记录画图，写到 docs/images/。").parse_args(argv)
+    images = PROJECT_DIR / "docs" / "images"
+    draw_accuracy_against_seconds(images / "accuracy_against_seconds.png")
+    draw_wrong_ways(images / "fine_tuning_wrong_ways.png")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
