@@ -1,6 +1,6 @@
 """记下一课的终端输出，供页面引用；本机的路径换成通用的说法。
 
-用法：python benchmarks/record_output.py docs/results/lesson_1_output.txt hello_transfer_learning.py --images-dir 照片文件夹
+用法：python benchmarks/record_output.py 输出文件 hello_transfer_learning.py --images-dir 照片文件夹
 """
 
 import subprocess
