@@ -1,7 +1,7 @@
 """第 1 课各种组合在同一批照片上的准确率：每种三个种子，记下平均与范围。
 
 用法：python benchmarks/lesson_1_variants.py --images-dir 照片文件夹 --json docs/results/lesson_1_variants.json
-还比较了函数式模型的两种收尾：全局平均池化与展平（Flatten），这是课文选用前者的依据。
+还比较了函数式模型的两种收尾：全局平均池化与展平（Flatten），两者分不出高下，所以课文选权重少的前者。
 """
 
 import json
