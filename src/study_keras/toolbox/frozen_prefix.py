@@ -54,12 +54,12 @@ def split_model(model):
 
     output = _run(model, image, call)
     trained = {id(variable) for variable in model.trainable_variables}
-    changing = [i for i, (layer, *_) in enumerate(steps) if _changes(layer, trained)]
-    if not changing:
+    if not trained:
         raise UserError("模型里没有要训练的层。请让最后几层可以训练（trainable = True）。")
+    first = next(i for i, (layer, *_) in enumerate(steps) if _changes(layer, trained))
     needed = {id(output)}  # 从后往前走：后面各步要用到、而来源还在前面的张量
     for i, (_, inputs, made) in reversed(list(enumerate(steps))):
-        if i < changing[0] and needed == {id(made)}:
+        if i < first and needed == {id(made)}:
             prefix = keras.Model(image, made, name="prefix")
             if prefix.weights:
                 return prefix, keras.Model(made, output, name="suffix")
@@ -82,10 +82,11 @@ def _changes(layer, trained):
     """训练时这一层会不会变，或者每次的输出会不会不同。"""
     import keras
 
-    if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
-        return True  # 即使外层模型的 trainable 是 False，它的均值与方差仍会动
-    random = getattr(layer, "seed_generator", None) is not None
-    return random or any(id(variable) in trained for variable in getattr(layer, "variables", ()))
+    if not isinstance(layer, keras.Layer):
+        return False  # 加减乘除之类没有变量的运算
+    moving = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable  # 均值与方差会动
+    random = len(layer.variables) > len(layer.weights)  # 多出来的是随机数发生器的状态
+    return moving or random or not trained.isdisjoint(map(id, layer.variables))
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,12 @@ def compute(
     name = f"{'x'.join(map(str, row_shape))}-{engine}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     outputs = PrefixOutputs(PrefixStore(root / name, row_shape), photos, views, temporary)
     outputs.find(outputs.parts())
-    missing = {part: left for part in outputs.parts(shard) if (left := outputs.missing(part))}
-    outputs.computed = sum(map(len, missing.values()))
+    missing = {part: count for part in outputs.parts(shard) if (count := len(outputs.missing(part)))}
+    outputs.computed = sum(missing.values())
     if missing:
         _check_space(root, outputs.computed * outputs.store.row_bytes, limit_gb if keep else float("inf"))
         with Progress("计算冻结部分", total=outputs.computed) as progress:
-            _compute_parts(outputs.store, prefix_engine.new_engine(engine, prefix, root / name), missing, progress)
+            _compute_parts(outputs, list(missing), prefix_engine.new_engine(engine, prefix, root / name), progress)
         outputs.find(list(missing))
     return outputs
 
@@ -168,18 +169,18 @@ def _check_space(root, needed, limit_gb):
         raise UserError(f"{sizes}，而 {root} 所在的磁盘只剩 {free / 1e9:.2f} GB。请用 --cache-dir 换一个磁盘。")
 
 
-def _compute_parts(store, engine, missing, progress):
-    """missing：{份: {键: (照片, 视图)}}。每个核一个线程，各自一份一份地取来算。"""
-    waiting = deque(missing.items())
+def _compute_parts(outputs, parts, engine, progress):
+    """每个核一个线程，各自一份一份地取来算。"""
+    waiting = deque(parts)
 
     def work():
         runner = engine.runner()
         while True:
             try:
-                part, records = waiting.popleft()
+                part = waiting.popleft()
             except IndexError:
                 return
-            _compute_part(store, engine, runner, part, records, progress)
+            _compute_part(outputs.store, engine, runner, part, outputs.missing(part), progress)
 
     with ThreadPoolExecutor(cores()) as pool:
         try:
@@ -190,6 +191,7 @@ def _compute_parts(store, engine, missing, progress):
 
 
 def _compute_part(store, engine, runner, part, records, progress):
+    """算出一份里缺的行，写成一个段文件。records：{键: (照片, 视图)}。"""
     keys = sorted(records, key=lambda key: (records[key][0].sha256, records[key][1].key))  # 同一张照片的视图相邻
     if store.segment(part, keys).exists():  # 同时运行的另一个进程刚刚算好
         progress.update(len(keys))
