@@ -157,7 +157,7 @@ def compute(
 
 
 def _check_space(root, needed, limit_gb):
-    used = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    used = sum(path.stat().st_size for path in root.rglob("*.rows"))
     free = shutil.disk_usage(root).free
     sizes = f"冻结部分的输出还要写 {needed / 1e9:.2f} GB"
     if used + needed > limit_gb * 1e9:
