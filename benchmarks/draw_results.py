@@ -38,7 +38,7 @@ def draw_accuracy_against_seconds(path):
             test = result["test"]
             errors = [[test["mean"] - test["lowest"]], [test["highest"] - test["mean"]]]
             axis.errorbar(result["cpu_seconds"]["mean"], test["mean"], errors, marker="o", capsize=4, label=label)
-    axis.set(xscale="log", xlabel="每个种子的 CPU 秒（从进程启动到存好模型）")
+    axis.set(xlim=(0, None), xlabel="每个种子的 CPU 秒（从进程启动到存好模型）")
     axis.set(ylabel="测试准确率（accuracy）", ylim=(0, 1))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left")
@@ -55,8 +55,8 @@ def draw_wrong_ways(path):
             accuracy = result["history"]["val_accuracy"]
             axis.plot(range(1, len(accuracy) + 1), accuracy, marker="o", label=label)
     axis.axvline(10.5, color="gray", linestyle="--")
-    axis.text(10.4, 0.3, "只训练头", ha="right")
-    axis.text(10.6, 0.3, "解冻之后")
+    axis.text(10.4, 0.02, "只训练头", ha="right", transform=axis.get_xaxis_transform())
+    axis.text(10.6, 0.02, "解冻之后", transform=axis.get_xaxis_transform())
     axis.set(xlabel="轮（epoch）", ylabel="验证准确率（accuracy）")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left")
