@@ -8,7 +8,7 @@ import pytest
 
 from conftest import save_jpeg
 from prefix_models import images_of, new_base, photos_in, unfreeze_from, with_head
-from toolbox import frozen_prefix
+from toolbox import frozen_prefix, prefix_engine
 from toolbox.command_line import UserError
 
 SIZE = (96, 96)
@@ -274,6 +274,12 @@ class TestOutputs:
         rows = np.arange(len(photos))
         outputs = frozen_prefix.compute(old, photos, cache_dir=tmp_path, engine="litert")[rows]
         np.testing.assert_allclose(outputs, base.predict(images_of(photos, SIZE), verbose=0), rtol=1e-3, atol=1e-4)
+
+    def test_conversion_that_differs_from_keras_is_refused(self, prefix, photos, tmp_path, monkeypatch):
+        monkeypatch.setattr(prefix_engine, "RELATIVE_TOLERANCE", 0.0)
+        with pytest.raises(UserError, match="--engine keras"):
+            frozen_prefix.compute(prefix, photos[:1], cache_dir=tmp_path, engine="litert")
+        assert not list(tmp_path.rglob("*.tflite"))
 
     def test_size_limit_is_refused_before_starting(self, prefix, photos, tmp_path):
         with pytest.raises(UserError, match=r"0\.00 GB，超过上限 0\.0001 GB.*--cache-limit"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.command_line import without_native_messages
+from toolbox.command_line import UserError, without_native_messages
 from toolbox.prefix_store import written_aside
 
 RELATIVE_TOLERANCE = 1e-4  # 转换后与 Keras 的输出最多差这么多（相对于最大的输出）
@@ -53,7 +53,7 @@ class KerasEngine:
 
     batch_size = 32
 
-    def __init__(self, prefix, folder=None):
+    def __init__(self, prefix, folder):
         import tensorflow as tf
 
         self.image_size = prefix.input_shape[1:3]
@@ -62,7 +62,7 @@ class KerasEngine:
 
     def runner(self):
         """返回一个函数：uint8 照片 (n, 高, 宽, 3) -> float32 输出 (n, ...)。各线程可以共用。"""
-        return lambda pixels: self._call(pixels.astype(np.float32) / np.float32(127.5) - 1).numpy()
+        return lambda pixels: self._call(_to_input(pixels)).numpy()
 
 
 class LiteRTEngine:
@@ -84,6 +84,11 @@ class LiteRTEngine:
 def new_engine(kind, prefix, folder):
     """kind：choose 的结果。"""
     return {"keras": KerasEngine, "litert": LiteRTEngine}[kind](prefix, folder)
+
+
+def _to_input(pixels):
+    """[0, 255] 换算到 [-1, 1]，与 MobileNetV2 的 preprocess_input 逐位相同。"""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def _interpreter(**model):
@@ -127,10 +132,10 @@ def _convert(prefix, folder):
     content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
 
     pixels = np.random.default_rng(0).integers(0, 256, image.shape, np.uint8)
-    expected = KerasEngine(prefix).runner()(pixels)
+    expected = function(tf.constant(_to_input(pixels))).numpy()
     error = np.abs(_interpreter(model_content=content)(pixels) - expected).max()
     if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
-        raise RuntimeError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
+        raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
     path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"
     with written_aside(path) as file:
         file.write(content)
