@@ -257,13 +257,13 @@ def main(argv=None):
         return print("这一份算完了。各份都算完后，不带 --shard 再运行一次。")
     train_input = kept_input(outputs, targets, args.batch_size, args.seed)
     eval_input = photo_input(validation, outputs.shape[1:])
-
     with stage("训练"):
         if args.sync:
             synchronous.fit(strategy, model, whole.loss, train_input, args.epochs, steps)
             cluster_task.leave()
         if leads or not args.sync:
-            config = tfe.RunConfig(checkpoints, args.seed, save_checkpoints_steps=steps, train_distribute=devices)
+            saving = {"save_checkpoints_steps": max(steps, max_steps // 10), "keep_checkpoint_max": 20}
+            config = tfe.RunConfig(checkpoints, args.seed, train_distribute=devices, **saving)
             estimator = convert(whole, config, labels)
             if args.sync:
                 checkpoint_folder.continue_from_first(checkpoints)

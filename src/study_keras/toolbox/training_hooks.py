@@ -20,6 +20,7 @@ class ShowProgress(SessionRunHook):
     def after_create_session(self, session, coord):
         self._step = session.run(tf.compat.v1.train.get_global_step())
         self._own_steps = 0
+        print(f"从第 {self._step} 步开始训练，到第 {self._total} 步为止", flush=True)
         self._progress = Progress("训练", total=max(self._total - self._step, 0), unit="步").__enter__()
 
     def before_run(self, run_context):
@@ -32,7 +33,8 @@ class ShowProgress(SessionRunHook):
 
     def end(self, session):
         self._progress.__exit__()
-        print(f"训练停在第 {self._step} 步，其中 {self._own_steps} 步由这个进程做", flush=True)
+        step = session.run(tf.compat.v1.train.get_global_step())  # after_run 见到的可能还没有加上最后一步
+        print(f"训练停在第 {step} 步，其中 {self._own_steps} 步由这个进程做", flush=True)
 
 
 class StopOnSignal(SessionRunHook):
@@ -43,7 +45,7 @@ class StopOnSignal(SessionRunHook):
 
     _received = None
 
-    def after_create_session(self, session, coord):
+    def begin(self):
         self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _ask(self, number, frame):
