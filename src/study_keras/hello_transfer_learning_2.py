@@ -248,7 +248,7 @@ def main(argv=None):
         model = build_model(weights, len(labels))
         whole, prefix = add_kept_door(model)
         whole.compile("adam", LOSSES[args.class_mode], ["accuracy"])
-        whole.summary(line_length=100)
+        print(f"权重共 {whole.count_params():,} 个，其中冻结的底座 {prefix.count_params():,} 个")
 
     with stage("计算冻结的部分"):
         outputs = frozen_prefix.compute(prefix, photos, **prefix_options.chosen(args))

@@ -207,6 +207,19 @@ def load_tensorflow():
     return tf
 
 
+def is_running(pid):
+    """本机上编号为 pid 的进程还在不在；Windows 上不便查，一律当作还在。"""
+    if sys.platform == "win32":  # 在 Windows 上 os.kill 会真的结束进程
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 class Progress:
     """长步骤的进度：终端里是 tqdm 进度条（带速率与剩余时间）；输出不是终端时，隔几秒打一行。
 

@@ -6,13 +6,12 @@ import json
 import os
 import platform
 import shutil
-import sys
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from toolbox import photo_folder
-from toolbox.command_line import UserError
+from toolbox.command_line import UserError, is_running
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
@@ -62,20 +61,9 @@ def writing(output_dir, name):
 def _remove_leftovers(target):
     """被强行结束（kill -9）的运行留下的临时文件夹；还在运行的别动。"""
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
-        if not _is_running(int(leftover.name.split(".")[-2])):
+        pid = int(leftover.name.split(".")[-2])
+        if pid == os.getpid() or not is_running(pid):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_running(pid):
-    if sys.platform == "win32":  # 在 Windows 上 os.kill 会真的结束进程
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return pid != os.getpid()
 
 
 def _replace(aside, target):

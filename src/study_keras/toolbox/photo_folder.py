@@ -24,7 +24,7 @@ class PhotoError(Exception):
     """一张照片读不出来；文字是中文原因。"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """一张能读的照片。group：内容相同或几乎相同的照片有同一个 group。"""
 

@@ -13,13 +13,14 @@ import itertools
 import os
 import socket
 import struct
-import sys
 import zlib
 from collections import defaultdict, namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from toolbox.command_line import is_running
 
 _MAGIC = b"PREFIX1\n"
 _HEADER = struct.Struct("<8sII")
@@ -147,17 +148,5 @@ def _is_intact(path):
 def _remove_leftovers(folder):
     """删掉本机被强行结束的进程留下的半个文件；别的机器、还在运行的进程的不动。"""
     for path in folder.glob(f"*.{socket.gethostname()}.*.writing"):
-        if not _is_running(int(path.name.split(".")[-2])):
+        if not is_running(int(path.name.split(".")[-2])):
             path.unlink(missing_ok=True)
-
-
-def _is_running(pid):
-    if sys.platform == "win32":  # 在 Windows 上 os.kill 会真的结束进程
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
