@@ -33,7 +33,7 @@ WAYS = {
     "cached_augmentation": [WRONG_WAYS, "cached_augmentation"],
     "stopping_on_test": [WRONG_WAYS, "stopping_on_test"],
     "from_scratch": [
-        WRONG_WAYS, "from_scratch", "--weights", "random", "--end-to-end", "--epochs", "20", "--learning-rate", "3e-3",
+        WRONG_WAYS, "from_scratch", "--weights", "random", "--end-to-end", "--epochs", "10", "--learning-rate", "3e-3",
     ],
 }  # fmt: skip
 PLACES = ("images_dir", "output_dir", "cache_dir", "name", "debug", "drawn", "shard", "seed", "repeats", "find_lr")
