@@ -77,12 +77,12 @@ WAYS = {way.__name__: way for way in (moving_batch_norm, cached_augmentation, st
 
 
 def main(argv=None):
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] not in WAYS:
-        raise command_line.UserError(f"第一个参数要是 {'、'.join(WAYS)} 之一，后面是第 3 课的选项。")
+    parser = command_line.ArgumentParser("把第 3 课故意做错一处；后面跟第 3 课的选项。")
+    parser.add_argument("way", choices=list(WAYS), help="哪一种错法")
+    args, options = parser.parse_known_args(argv)
     command_line.load_tensorflow()
-    WAYS[argv[0]]()
-    lesson.main(argv[1:])
+    WAYS[args.way]()
+    lesson.main(options)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ def train(network, data, args, log_dir):
     from tensorflow.keras.callbacks import TensorBoard
     from tensorflow.keras.optimizers import Adam
 
-    network.compile(optimizer=Adam(LEARNING_RATE), loss=LOSSES[args.class_mode], metrics=["accuracy"])
+    loss = LOSSES[args.class_mode]
+    network.compile(Adam(LEARNING_RATE), loss, metrics=["accuracy"], jit_compile=False)  # XLA 编译比这几轮训练还久
     history = network.fit(
         data["train"],
         validation_data=data["validation"],

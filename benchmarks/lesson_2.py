@@ -1,0 +1,125 @@
+"""第 2 课对第 1 课：同样的划分上几个种子的准确率；Estimator、SavedModel、Keras 与 JPEG 入口的预测是否一致。
+
+用法：python benchmarks/lesson_2.py --images-dir 照片文件夹 --json docs/results/lesson_2.json
+"""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
+sys.path.insert(0, str(LESSONS_DIR))
+
+import numpy as np
+
+from toolbox import command_line, model_folder, photo_folder
+
+LESSON_1 = "hello_transfer_learning.py", "mobilenetv2_transfer_seq"
+LESSON_2 = "hello_transfer_learning_2.py", "mobilenetv2_estimator"
+
+
+def run(lesson, args, folder, *options):
+    """运行一课，返回 (结果文件夹, metrics, 秒数)；秒数从进程启动算到结束。"""
+    script, name = lesson
+    options = ["--images-dir", args.images_dir, "--weights", args.weights, "--output-dir", str(folder), *options]
+    start = time.monotonic()
+    subprocess.run([sys.executable, str(LESSONS_DIR / script), *options], check=True, stdout=subprocess.DEVNULL)
+    seconds = round(time.monotonic() - start, 1)
+    return folder / name, json.loads((folder / name / "metrics.json").read_text(encoding="utf-8")), seconds
+
+
+def steps_per_second(args, folder, fewer=100, more=1100):
+    """训练的快慢：步数不同的两次运行相减，除去建图的时间。"""
+    seconds = {}
+    for steps in (fewer, more):
+        name = f"steps_{steps}"
+        options = ["--cache-dir", str(folder / "cache"), "--name", name, "--steps", str(steps)]
+        seconds[steps] = run((LESSON_2[0], name), args, folder, *options)[1]["seconds"]["训练"]
+    return (more - fewer) / (seconds[more] - seconds[fewer])
+
+
+def rebuild(checkpoints, num_classes):
+    """第 1 课那样的 Keras 3 模型，权重取自 Estimator 最后的检查点。"""
+    import tensorflow as tf
+    from tensorflow.keras import Sequential, layers
+    from tensorflow.keras.applications import MobileNetV2
+
+    base = MobileNetV2(input_shape=(*photo_folder.IMAGE_SIZE, 3), include_top=False, weights=None)
+    head = [layers.Dense(1024, "relu", name="hidden_1"), layers.Dense(512, "relu", name="hidden_2")]
+    last = layers.Dense(num_classes, "softmax", name="probabilities")
+    model = Sequential([base, layers.GlobalAveragePooling2D(), *head, last])
+    model.build((None, *photo_folder.IMAGE_SIZE, 3))
+    reader = tf.train.load_checkpoint(checkpoints)
+    for weight in model.weights:
+        name = "/".join(weight.path.split("/")[-2:])
+        weight.assign(reader.get_tensor(name.replace("depthwise/kernel", "depthwise/depthwise_kernel")))
+    return model
+
+
+def agreement(results, images_dir):
+    """在每张没有参加训练的照片上比较四种预测；返回一致的比例与概率的最大差。"""
+    import tensorflow as tf
+
+    with open(results / "predictions.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = model_folder.read_labels(results)
+    paths = [Path(images_dir) / row["file"] for row in rows]
+    pixels = np.stack([photo_folder.read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
+    estimator = np.array([labels.index(row["predicted"]) for row in rows])
+    (version,) = (results / "saved_model").iterdir()
+    served = tf.saved_model.load(version)
+    signatures = served.signatures
+    keras = rebuild(results.with_name(f"{results.name}_checkpoints"), len(labels)).predict(pixels, verbose=0)
+    batches = np.array_split(np.arange(len(rows)), max(1, len(rows) // 32))
+    tensors = [signatures["serving_default"](image=tf.constant(pixels[i])) for i in batches]
+    saved_model = np.concatenate([answer["probabilities"] for answer in tensors])
+    answers = [signatures["jpeg:classify"](jpeg=tf.constant([paths[k].read_bytes() for k in i])) for i in batches]
+    jpeg = np.array([labels.index(name.decode()) for a in answers for name in a["class_names"].numpy()[:, 0]])
+    return {
+        "photos": len(rows),
+        "estimator_and_saved_model": float(np.mean(estimator == saved_model.argmax(axis=1))),
+        "estimator_and_keras": float(np.mean(estimator == keras.argmax(axis=1))),
+        "largest_difference": float(np.abs(saved_model - keras).max()),
+        "jpeg": float(np.mean(estimator == jpeg)),
+    }
+
+
+def main(argv=None):
+    parser = command_line.ArgumentParser("第 2 课对第 1 课：准确率与预测的一致。")
+    parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
+    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--seeds", type=command_line.positive_int, default=3, metavar="N", help="几个种子")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
+    args = parser.parse_args(argv)
+    keras, estimator, agreements = [], [], []
+    for seed in range(args.seeds):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder, options = Path(temporary), ["--no-cache", "--seed", str(seed)]  # 冻结部分的输出也从头算
+            keras.append(run(LESSON_1, args, folder, *options))
+            estimator.append(run(LESSON_2, args, folder, *options))
+            agreements.append(agreement(estimator[-1][0], args.images_dir))
+            print(f"种子 {seed}：{agreements[-1]}", flush=True)
+    results = {"weights": estimator[0][1]["weights"], "agreement": agreements}
+    for name, runs in (("lesson_1", keras), ("lesson_2", estimator)):
+        accuracies = [metrics["validation"]["accuracy"] for _, metrics, _ in runs]
+        seconds = [seconds for *_, seconds in runs]
+        results[name] = {"accuracy": accuracies, "mean": float(np.mean(accuracies)), "seconds": seconds}
+    results["difference"] = results["lesson_2"]["mean"] - results["lesson_1"]["mean"]
+    start = time.monotonic()
+    photos = photo_folder.open_folder(args.images_dir).photos
+    results["checked_photos_per_second"] = len(photos) / (time.monotonic() - start)
+    with tempfile.TemporaryDirectory() as temporary:
+        results["steps_per_second"] = steps_per_second(args, Path(temporary))
+    results["jpeg_mean"] = float(np.mean([each["jpeg"] for each in agreements]))
+    print(json.dumps(results, ensure_ascii=False, indent=2))
+    if args.json:
+        model_folder.write_json(args.json, results)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
