@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import os
 import warnings
 from collections import Counter
@@ -17,6 +18,7 @@ from toolbox.command_line import Progress, UserError
 IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
 SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
+_PHOTOS_PER_TASK = 64  # 一张一项的话，排队的几万项比照片清单还占内存
 _NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
 
 
@@ -78,7 +80,9 @@ def open_folder(images_dir, smallest_class=2):
         raise UserError(f"{found}，分类至少要两个。{_where_the_classes_are(root)}")
     files = [(path, name) for name in class_names for path in _files_below(root / name)]
     with Progress("检查照片", total=len(files)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda file: _check(file[0], progress), files))
+        tasks = [files[i : i + _PHOTOS_PER_TASK] for i in range(0, len(files), _PHOTOS_PER_TASK)]
+        checked = pool.map(lambda task: [_check(path, progress) for path, _ in task], tasks)
+        results = list(itertools.chain.from_iterable(checked))
     readable = [(path, name, *result) for (path, name), result in zip(files, results, strict=True) if len(result) == 2]
     problems = [(path, result[0]) for (path, _), result in zip(files, results, strict=True) if len(result) == 1]
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
@@ -161,7 +165,8 @@ def _decode(data, shortest_side):
             image = Image.open(io.BytesIO(data))
             image.draft(None, (shortest_side, shortest_side))
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except UnidentifiedImageError:
         if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
             raise PhotoError("HEIC 格式，请先转成 JPEG") from None
@@ -181,7 +186,7 @@ def _to_rgb(image):
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_8_bits(pixels, mode):

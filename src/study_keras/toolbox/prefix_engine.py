@@ -122,14 +122,19 @@ def _short_hash(content):
 
 
 def _convert(prefix, folder):
-    """转换并与 Keras 比对。先把变量冻结成常数：否则得到的文件里没有权重，转换也慢几倍。"""
+    """转换并与 Keras 比对。先把变量冻结成常数：否则得到的文件里没有权重，转换也慢几倍。
+
+    用接受计算图的那个转换器（compat.v1），因为图已经冻结好了；from_concrete_functions 会再冻结一遍。
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     image = tf.TensorSpec((1, *prefix.input_shape[1:]), tf.float32)
     function = tf.function(lambda images: prefix(images, training=False)).get_concrete_function(image)
-    frozen = convert_variables_to_constants_v2(function)
-    content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    converter = tf.compat.v1.lite.TFLiteConverter(frozen.graph.as_graph_def(), frozen.inputs, frozen.outputs)
+    converter.exclude_conversion_metadata = True  # 不写转换环境的说明：为了写它要把整个文件拆开再拼一遍
+    content = converter.convert()
 
     pixels = np.random.default_rng(0).integers(0, 256, image.shape, np.uint8)
     expected = function(tf.constant(_to_input(pixels))).numpy()
