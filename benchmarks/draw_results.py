@@ -11,9 +11,9 @@ from toolbox import command_line
 from toolbox.chinese_plots import pyplot
 
 WAYS = {
-    "lesson_1_seq": "第 1 课，顺序模型",
-    "lesson_1_model": "第 1 课，函数式模型",
     "lesson_3": "第 3 课，微调",
+    "lesson_1_model": "第 1 课，函数式模型",
+    "lesson_1_seq": "第 1 课，顺序模型",
     "random_weights": "第 1 课，底座不预训练",
     "from_scratch": "整个网络从头训练",
 }

@@ -7,6 +7,7 @@
 """
 
 import importlib.util
+import json
 import platform
 import statistics
 import subprocess
@@ -54,9 +55,10 @@ def anonymous_memory_mb(pid):
 
 
 def whole_processes(args, folder):
-    """各种做法轮流运行，返回 {名字: {"seconds", "peak_memory_mb", "all_seconds"}}。"""
+    """各种做法轮流运行，返回 {名字: {"seconds", "peak_memory_mb", "all_seconds"}}；本课还有各步的 "stages"。"""
+    output = folder / "output"
     lesson = [LESSON, "--images-dir", args.images_dir, "--weights", args.weights, "--epochs", args.epochs,
-              "--output-dir", folder / "output"]
+              "--output-dir", output, "--name", "run"]
     names = ["classic", "tutorial", *(["pytorch"] if importlib.util.find_spec("torchvision") else [])]
     runs = {}
     for repeat in range(args.repeats):
@@ -66,6 +68,9 @@ def whole_processes(args, folder):
         commands["course, cold"] = commands["course, warm"] = [*lesson, *cache]
         for name, command in commands.items():
             runs.setdefault(name, []).append(run(command))
+            if name.startswith("course"):
+                metrics = json.loads((output / "run" / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
+                runs[name][-1]["stages"] = metrics["seconds"]
             print(f"{name}：{runs[name][-1]['seconds']:.1f} 秒", flush=True)
     return {name: median_run(results) for name, results in runs.items()}
 

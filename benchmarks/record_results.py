@@ -29,6 +29,7 @@ WAYS = {
     "random_weights": [*LESSON_1, "--weights", "random"],
     "lesson_3": LESSON_3,
     "lesson_3_one_view": [*LESSON_3, "--views", "1"],
+    "lesson_3_eight_views": [*LESSON_3, "--views", "8"],
     "moving_batch_norm": [WRONG_WAYS, "moving_batch_norm"],
     "cached_augmentation": [WRONG_WAYS, "cached_augmentation"],
     "stopping_on_test": [WRONG_WAYS, "stopping_on_test"],

@@ -2,7 +2,7 @@
 
 用法：python benchmarks/scale.py --work-dir 放画的花与缓存的文件夹 [--json docs/results/scale.json]
 
-照片是画的花；--work-dir 里画好的会留着，中断后接着画。每个规模运行两种模型，各一轮。
+照片是画的花，从最多的规模开始，画好的留在 --work-dir 里。每个规模运行两种模型，各一轮，冻结部分都从头算。
 """
 
 import json
@@ -28,7 +28,7 @@ def main(argv=None):
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     results = []
-    for count in sorted(args.counts):
+    for count in sorted(args.counts, reverse=True):  # 画花只会删去多出的，不必重画
         photos = drawn_flowers.draw_folder(args.work_dir / "photos", count // len(drawn_flowers.CLASS_NAMES))
         for model in ("seq", "model"):
             cache, output = args.work_dir / "cache", args.work_dir / "output"
@@ -42,7 +42,7 @@ def main(argv=None):
             print(f"{count:>6} 张，{model:<6}{measured['seconds']:>8.0f} 秒，匿名内存 {measured['peak_memory_mb']} MB，"
                   f"{'，'.join(f'{name} {seconds:.0f}' for name, seconds in stages.items())}", flush=True)
     if args.json:
-        model_folder.write_json(args.json, results)
+        model_folder.write_json(args.json, results[::-1])
 
 
 if __name__ == "__main__":

@@ -68,6 +68,20 @@ def result(file_name, key, form="{}"):
     cog.out(form.format(value))
 
 
+def ways_table():
+    """放入各种做法的测试准确率、用时与内存（benchmarks/record_results.py 的记录）。"""
+    sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
+    from draw_results import WAYS  # 图与表是同样的几种做法
+
+    rows = []
+    for name, label in WAYS.items():
+        r = load(f"{name}.json")
+        test, mean = r["test"], {key: f"{r[key]['mean']:.0f}" for key in ("seconds", "cpu_seconds", "peak_memory_mb")}
+        spread = f"{test['lowest']:.3f} 至 {test['highest']:.3f}"
+        rows.append([label, f"{test['mean']:.3f}", spread, len(r["runs"]), *mean.values()])
+    table(["做法", "测试准确率的平均", "最低至最高", "种子数", "用时（秒）", "CPU 秒", "内存（MB）"], rows)
+
+
 def table(header, rows):
     """放入一张 Markdown 表格。"""
     cog.outl()

@@ -257,10 +257,8 @@ def run_once(args, folder, weights, stage):
             metrics, predictions = evaluate(network, clean, parts, folder)
         with stage("保存"):
             model.save(results / model_folder.MODEL_FILE)
-            model_folder.write_settings(results, vars(args), weights, folder)
-            model_folder.write_labels(results, folder.class_names)
+            model_folder.write_texts(results, vars(args), weights, folder, folder.class_names, predictions)
             model_folder.write_history(results, history)
-            model_folder.write_predictions(results, predictions)
         metrics |= {"moved": moved, "seconds": stage.seconds, "peak_memory_mb": peak_memory_mb()}
         metrics |= {"seed": args.seed, "weights": weights.name}
         model_folder.write_json(results / model_folder.METRICS_FILE, metrics)

@@ -249,10 +249,8 @@ def main(argv=None):
             predictions = predict(network, data, generators, folder, labels)
         with stage("保存"):
             model.save(results / model_folder.MODEL_FILE)
-            model_folder.write_settings(results, vars(args), weights, folder)
-            model_folder.write_labels(results, labels)
+            model_folder.write_texts(results, vars(args), weights, folder, labels, predictions)
             model_folder.write_history(results, history)
-            model_folder.write_predictions(results, predictions)
         metrics["seconds"], metrics["peak_memory_mb"] = stage.seconds, peak_memory_mb()
         metrics["seed"], metrics["weights"] = args.seed, weights.name
         model_folder.write_json(results / model_folder.METRICS_FILE, metrics)

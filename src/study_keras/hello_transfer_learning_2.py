@@ -290,9 +290,7 @@ def main(argv=None):
         metrics = {"validation": scores, "step": int(result["global_step"]), "seconds": stage.seconds}
         metrics |= {"peak_memory_mb": peak_memory_mb(), "seed": args.seed, "weights": weights.name}
         model_folder.write_json(results / model_folder.METRICS_FILE, metrics)
-        model_folder.write_settings(results, vars(args), weights, folder)
-        model_folder.write_labels(results, labels)
-        model_folder.write_predictions(results, predictions)
+        model_folder.write_texts(results, vars(args), weights, folder, labels, predictions)
     print(f"\n结果：{target}\n检查点：{checkpoints}。重新运行同一条命令、调大 --epochs，会接着训练。")
 
 

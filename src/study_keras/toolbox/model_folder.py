@@ -81,6 +81,13 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
+def write_texts(folder, settings, weights, photos, labels, predictions):
+    """一次写好 settings.json、labels.txt 与 predictions.csv；各参数见下面三个函数。"""
+    write_settings(folder, settings, weights, photos)
+    write_labels(folder, labels)
+    write_predictions(folder, predictions)
+
+
 def write_settings(folder, settings, weights, photos):
     """settings.json：全部选项、各包的版本、权重与照片清单的哈希。
 
