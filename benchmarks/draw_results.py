@@ -41,7 +41,7 @@ def draw_accuracy_against_seconds(path):
     axis.set(xlim=(0, None), xlabel="每个种子的 CPU 秒（从进程启动到存好模型）")
     axis.set(ylabel="测试准确率（accuracy）", ylim=(0, 1))
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower left")
+    axis.legend(loc="center right")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
