@@ -48,9 +48,41 @@ def test_exit_codes_and_one_line(body, code, words):
     assert len(done.stderr.strip().splitlines()) == (1 if code else 0)
 
 
-def test_loading_tensorflow_says_nothing():
-    done = run_script("print(command_line.load_tensorflow().__name__)")
+def test_error_while_tensorflow_is_loading_does_not_wait_for_it():
+    """载入要一两秒（这里换成永远）；用户的错误立刻说出来，退出码照旧。"""
+    body = """
+    def forever():
+        with command_line._loading_tensorflow:
+            started.set()
+            threading.Event().wait()
+    import threading
+    started, command_line.load_tensorflow = threading.Event(), forever
+    command_line.preload_tensorflow()
+    started.wait()
+    raise command_line.UserError('照片没了。请找回来。')
+    """
+    done = run_script(body.strip(), timeout=60)
+    assert done.returncode == 2 and done.stderr.strip() == "错误：照片没了。请找回来。"
+
+
+def test_error_while_tensorflow_is_really_loading():
+    """同上，真的在载入；无论载入到哪里，只有这一行，没有英文信息，也不崩溃。"""
+    for wait in (0, 0.2, 1):
+        body = f"import time; command_line.preload_tensorflow(); time.sleep({wait}); open('/nowhere/x')"
+        done = run_script(body)
+        assert done.returncode == 2 and done.stderr.strip() == "错误：找不到文件或文件夹（/nowhere/x）。请检查路径。"
+    done = run_script("command_line.preload_tensorflow(); print(command_line.load_tensorflow().__name__)")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "tensorflow", "")
+
+
+def test_only_native_messages_are_withheld():
+    body = """
+    import os
+    with command_line.without_native_messages():
+        os.write(2, b"native")
+        print("进度", file=sys.stderr)
+    """
+    assert run_script(body.strip()).stderr.strip() == "进度"
 
 
 def test_debug_shows_the_traceback():

@@ -1,6 +1,7 @@
 """照片文件夹：什么照片都读对或点名排除；划分不泄漏。"""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -205,6 +206,15 @@ def test_split_is_stratified_and_never_empty(tmp_path):
             assert sorted({photo.class_name for photo in part}) == ["class0", "class1"]
     with pytest.raises(UserError, match="分不成 3 部分"):
         photo_folder.split([photo for photo in photos if photo.path.name != "0.jpg"], validation=0.2, test=0.2)
+
+
+def test_checking_in_worker_processes_gives_the_same(photo_dir, monkeypatch):
+    (photo_dir / "roses" / "坏的.jpg").write_bytes(b"")
+    if os.name != "nt":  # Windows 上要管理员才能建链接
+        (photo_dir / "tulips" / "没了.jpg").symlink_to(photo_dir / "nowhere.jpg")
+    alone = photo_folder.open_folder(photo_dir)
+    monkeypatch.setattr(photo_folder, "_WORTH_PROCESSES", 0)
+    assert photo_folder.open_folder(photo_dir) == alone and alone.problems
 
 
 def test_real_photos_have_no_leak(real_photos):

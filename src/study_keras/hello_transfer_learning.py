@@ -201,6 +201,7 @@ def main(argv=None):
     args = parse_arguments(argv)
     target = model_folder.target_folder(args.output_dir, args.name)
     stage = Stopwatch()
+    command_line.preload_tensorflow()
     with stage("找照片"):
         folder = course_photos.find(args)
         folder.report()

@@ -10,9 +10,10 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[3]
@@ -118,6 +119,8 @@ def run(main, argv=None, when_interrupted="没有写出半成品；重新运行�
         argv: 传给 main 的参数；None 表示用 sys.argv。
         when_interrupted: Ctrl-C 时说的一句话：已保存什么、怎样继续。
     """
+    if sys.stderr is sys.__stderr__:  # 另开一个：without_native_messages 拦住 2 号描述符时，Python 的信息照样显示
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding)
     for stream in (sys.stdout, sys.stderr):  # GBK 控制台遇到不能显示的字时不应崩溃
         stream.reconfigure(errors="replace", **({} if stream.isatty() else {"encoding": "utf-8"}))
     debug = "--debug" in (sys.argv if argv is None else argv)
@@ -173,6 +176,8 @@ def _exit(code):
         except OSError:
             pass
     gc.freeze()  # 进程就要结束，不必再在上百万个对象里找垃圾：快半秒
+    if _loading_tensorflow.locked():  # 出错或被中断时还在载入：不等它，而库载入到一半不能照常退出
+        os._exit(code)
     raise SystemExit(code)
 
 
@@ -197,20 +202,33 @@ def without_native_messages():
             os.close(screen)
 
 
+_loading_tensorflow = threading.Lock()
+
+
 def load_tensorflow():
-    """导入并返回 tensorflow，不显示它启动时的一串英文信息。
+    """导入并返回 tensorflow，不显示它启动时的一串英文信息；preload_tensorflow 正在载入，就等它。"""
+    with _loading_tensorflow:
+        if "tensorflow" not in sys.modules:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+            with _without_garbage_collection(), without_native_messages():
+                import absl.logging
+                import tensorflow as tf
 
-    不在另一个线程里载入：导入时几乎一直占着解释器锁（GIL），与检查照片同时做，实测比先后做还慢。
-    """
-    if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with _without_garbage_collection(), without_native_messages():
-            import absl.logging
-            import tensorflow as tf
+                absl.logging.set_verbosity(absl.logging.ERROR)
+                tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
+        return sys.modules["tensorflow"]
 
-            absl.logging.set_verbosity(absl.logging.ERROR)
-            tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
-    return sys.modules["tensorflow"]
+
+def preload_tensorflow():
+    """在另一个线程里先载入起来；主线程等着别的进程检查照片时，解释器正好空着。之后照常调用 load_tensorflow。"""
+    import imagehash  # noqa: F401
+    import scipy.fftpack  # noqa: F401  两个线程都要用的库先导入好：同时第一次导入同一个库会出错
+
+    def load():
+        with suppress(Exception):  # 主线程调用 load_tensorflow 时会再遇到，由它来说
+            load_tensorflow()
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 @contextmanager

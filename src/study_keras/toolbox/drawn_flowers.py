@@ -6,13 +6,9 @@
 
 import io
 import json
-import multiprocessing
 import os
 import re
-import signal
 import sys
-import threading
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -20,12 +16,12 @@ if __name__ == "__main__":
 
 from toolbox import command_line
 from toolbox.command_line import DATA_DIR, UserError
+from toolbox.worker_processes import process_pool
 
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
 _PHOTOS_PER_TASK = 8
-_MAX_WORKERS = 32  # Windows 最多容许 61 个
 
 
 def draw_folder(folder, per_class=80, seed=0, workers=None):
@@ -46,20 +42,15 @@ def draw_folder(folder, per_class=80, seed=0, workers=None):
     """
     folder = Path(folder)
     tasks = _prepare(folder, per_class, seed)
-    workers = min(workers or os.cpu_count() or 1, _MAX_WORKERS, len(tasks) // 2)
+    workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
     with command_line.Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
         if workers < 2:  # 张数少，开进程的时间比画的时间还长
             for task in tasks:
                 progress.update(_draw(task))
             return folder
-        # 一律用 spawn：父进程可能已经载入 TensorFlow，带着它的线程 fork 会死锁
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
-            try:
-                for done in pool.map(_draw, tasks):
-                    progress.update(done)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        with process_pool(len(tasks), workers) as pool:
+            for done in pool.map(_draw, tasks):
+                progress.update(done)
     return folder
 
 
@@ -96,17 +87,6 @@ def _prepare(folder, per_class, seed):
 
 def _file_name(number):
     return f"{number:04d}.jpg"
-
-
-def _prepare_worker():
-    """工作进程的准备：Ctrl-C 由父进程处理；父进程被杀时跟着退出，不留孤儿。"""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow_parent():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()
 
 
 def _draw(task):

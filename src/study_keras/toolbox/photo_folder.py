@@ -2,11 +2,10 @@
 
 import hashlib
 import io
-import itertools
 import os
 import warnings
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +13,13 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolbox.command_line import Progress, UserError
+from toolbox.worker_processes import process_pool
 
 IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
 SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
-_PHOTOS_PER_TASK = 64  # 一张一项的话，排队的几万项比照片清单还占内存
+_PHOTOS_PER_TASK = 32  # 一张一项的话，排队的几万项比照片清单还占内存
+_WORTH_PROCESSES = 20e6  # 文件合起来不到这么多字节，开工作进程的时间比检查的时间还长
 _NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
 
 
@@ -79,10 +80,7 @@ def open_folder(images_dir, smallest_class=2):
         found = f"{root} 里只有 {len(class_names)} 个类别子文件夹"
         raise UserError(f"{found}，分类至少要两个。{_where_the_classes_are(root)}")
     files = [(path, name) for name in class_names for path in _files_below(root / name)]
-    with Progress("检查照片", total=len(files)) as progress, ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = [files[i : i + _PHOTOS_PER_TASK] for i in range(0, len(files), _PHOTOS_PER_TASK)]
-        checked = pool.map(lambda task: [_check(path, progress) for path, _ in task], tasks)
-        results = list(itertools.chain.from_iterable(checked))
+    results = _check_all([path for path, _ in files])
     readable = [(path, name, *result) for (path, name), result in zip(files, results, strict=True) if len(result) == 2]
     problems = [(path, result[0]) for (path, _), result in zip(files, results, strict=True) if len(result) == 1]
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
@@ -124,18 +122,40 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
             )
 
 
-def _check(path, progress):
+def _check_all(paths):
+    """各个文件的 _check。文件多时每个核一个进程：一张张小图的活一半在 Python 里，线程之间只会互相等。"""
+    tasks = [paths[i : i + _PHOTOS_PER_TASK] for i in range(0, len(paths), _PHOTOS_PER_TASK)]
+    results = []
+    with Progress("检查照片", total=len(paths)) as progress, ExitStack() as stack:
+        many = sum(map(_size, paths)) >= _WORTH_PROCESSES
+        run = stack.enter_context(process_pool(len(tasks))).map if many else map
+        for checked in run(_check_some, tasks):
+            results += checked
+            progress.update(len(checked))
+    return results
+
+
+def _size(path):
+    try:
+        return path.stat().st_size
+    except OSError:  # 例如指向已不在的文件的链接；检查到它时会说明
+        return 0
+
+
+def _check_some(paths):
+    return [_check(path) for path in paths]
+
+
+def _check(path):
     """读一遍照片：能读则返回 (内容的 SHA-256, 感知哈希)，否则返回 (原因,)。"""
     try:
         data = path.read_bytes()
         image = _decode(data, shortest_side=32)  # 以 1/8 大小解码，足以发现截断，快得多
-        result = hashlib.sha256(data).hexdigest(), _perceptual_hash(image)
+        return hashlib.sha256(data).hexdigest(), _perceptual_hash(image)
     except PhotoError as error:
-        result = (str(error),)
+        return (str(error),)
     except OSError as error:
-        result = (f"读不了文件：{error.strerror or error}",)
-    progress.update()
-    return result
+        return (f"读不了文件：{error.strerror or error}",)
 
 
 def open_image(path, shortest_side=SHORTEST_SIDE):

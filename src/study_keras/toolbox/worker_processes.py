@@ -1,0 +1,47 @@
+"""每个核一个工作进程：给要占着 Python 解释器锁（GIL）的工作用，在线程里它们只能轮流做。"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from toolbox.command_line import UserError
+
+_MAX_WORKERS = 32  # Windows 最多容许 61 个
+
+
+@contextmanager
+def process_pool(tasks, workers=None):
+    """给出一个 ProcessPoolExecutor；出错或 Ctrl-C 时，还没开始的都取消。
+
+    Args:
+        tasks: 一共有几项工作。
+        workers: 进程数；None 表示与 CPU 核数相同。不会多于工作的项数。
+
+    Raises:
+        UserError: 有一个工作进程被系统结束了。
+    """
+    workers = max(1, min(workers or os.cpu_count() or 1, _MAX_WORKERS, tasks))
+    # 一律用 spawn：父进程可能正在载入 TensorFlow，带着它的线程 fork 会死锁
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool:
+            raise UserError("一个工作进程被系统结束了，多半是内存不够。请关掉别的程序，再运行同一条命令。") from None
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _prepare_worker():
+    """工作进程的准备：Ctrl-C 由父进程处理；父进程被杀时跟着退出，不留孤儿。"""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow_parent():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
