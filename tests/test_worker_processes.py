@@ -1,4 +1,4 @@
-"""工作进程：一个被系统结束了要说清楚；出错时不再做剩下的；父进程被杀后不留孤儿。"""
+"""工作进程：一个意外结束了要说清楚；出错时不再做剩下的；父进程被杀后不留孤儿。"""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from toolbox.worker_processes import process_pool
 
 
 def test_ended_worker_is_one_chinese_sentence():
-    with pytest.raises(UserError, match="工作进程被系统结束了"), process_pool(2) as pool:
+    with pytest.raises(UserError, match="工作进程意外结束了"), process_pool(2) as pool:
         list(pool.map(os._exit, [1, 1]))
 
 

@@ -22,7 +22,7 @@ def process_pool(tasks, workers=None):
         workers: 进程数；None 表示与 CPU 核数相同。不会多于工作的项数。
 
     Raises:
-        UserError: 有一个工作进程被系统结束了。
+        UserError: 有一个工作进程意外结束了。
     """
     workers = max(1, min(workers or os.cpu_count() or 1, _MAX_WORKERS, tasks))
     # 一律用 spawn：父进程可能正在载入 TensorFlow，带着它的线程 fork 会死锁
@@ -30,7 +30,10 @@ def process_pool(tasks, workers=None):
         try:
             yield pool
         except BrokenProcessPool:
-            raise UserError("一个工作进程被系统结束了，多半是内存不够。请关掉别的程序，再运行同一条命令。") from None
+            raise UserError(
+                "一个工作进程意外结束了，多半是内存不够：请关掉别的程序，再运行同一条命令。"
+                '若是你自己写的脚本，要把主程序放在 if __name__ == "__main__": 之下。'
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
