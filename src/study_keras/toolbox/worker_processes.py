@@ -40,8 +40,10 @@ def process_pool(tasks, workers=None):
 
 
 def _prepare_worker():
-    """工作进程的准备：Ctrl-C 由父进程处理；父进程被杀时跟着退出，不留孤儿。"""
+    """工作进程的准备：Ctrl-C 由父进程处理；父进程被杀时跟着退出，不留孤儿；让父进程先用 CPU。"""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):  # Windows 上没有
+        os.nice(5)  # 父进程可能正在载入 TensorFlow
 
     def follow_parent():
         multiprocessing.parent_process().join()
