@@ -18,7 +18,7 @@ def test_ended_worker_is_one_chinese_sentence():
 
 
 def test_error_cancels_what_has_not_begun():
-    with pytest.raises(KeyboardInterrupt), process_pool(100, workers=1) as pool:
+    with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
         futures = [pool.submit(time.sleep, 0.5) for _ in range(100)]
         raise KeyboardInterrupt
     assert sum(future.cancelled() for future in futures) > 90
@@ -29,7 +29,7 @@ def test_workers_end_with_a_killed_parent():
 import sys, time
 sys.path.insert(0, {str(LESSONS_DIR)!r})
 from toolbox.worker_processes import process_pool
-with process_pool(2, workers=2) as pool:
+with process_pool(2) as pool:
     pool.submit(print, "开工", flush=True)
     time.sleep(600)
 """

@@ -48,7 +48,7 @@ def draw_folder(folder, per_class=80, seed=0, workers=None):
             for task in tasks:
                 progress.update(_draw(task))
             return folder
-        with process_pool(len(tasks), workers) as pool:
+        with process_pool(workers) as pool:
             for done in pool.map(_draw, tasks):
                 progress.update(done)
     return folder

@@ -18,8 +18,8 @@ from toolbox.worker_processes import process_pool
 IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
 SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
-_PHOTOS_PER_TASK = 32  # 一张一项的话，排队的几万项比照片清单还占内存
-_WORTH_PROCESSES = 20e6  # 文件合起来不到这么多字节，开工作进程的时间比检查的时间还长
+_PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单还占内存
+_BYTES_PER_WORKER = 20e6  # 每个工作进程至少要有这么多字节的照片，否则启动它的时间比检查的时间还长
 _NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
 
 
@@ -127,8 +127,8 @@ def _check_all(paths):
     tasks = [paths[i : i + _PHOTOS_PER_TASK] for i in range(0, len(paths), _PHOTOS_PER_TASK)]
     results = []
     with Progress("检查照片", total=len(paths)) as progress, ExitStack() as stack:
-        many = sum(map(_size, paths)) >= _WORTH_PROCESSES
-        run = stack.enter_context(process_pool(len(tasks))).map if many else map
+        workers = int(sum(map(_size, paths)) / _BYTES_PER_WORKER)
+        run = stack.enter_context(process_pool(workers)).map if workers else map
         for checked in run(_check_some, tasks):
             results += checked
             progress.update(len(checked))

@@ -14,17 +14,16 @@ _MAX_WORKERS = 32  # Windows 最多容许 61 个
 
 
 @contextmanager
-def process_pool(tasks, workers=None):
+def process_pool(workers):
     """给出一个 ProcessPoolExecutor；出错或 Ctrl-C 时，还没开始的都取消。
 
     Args:
-        tasks: 一共有几项工作。
-        workers: 进程数；None 表示与 CPU 核数相同。不会多于工作的项数。
+        workers: 想要几个进程；不会多于 CPU 核数。
 
     Raises:
         UserError: 有一个工作进程意外结束了。
     """
-    workers = max(1, min(workers or os.cpu_count() or 1, _MAX_WORKERS, tasks))
+    workers = max(1, min(workers, os.cpu_count() or 1, _MAX_WORKERS))
     # 一律用 spawn：父进程可能正在载入 TensorFlow，带着它的线程 fork 会死锁
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
         try:
