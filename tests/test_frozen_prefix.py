@@ -135,8 +135,7 @@ def test_training_on_kept_outputs_gives_the_same_model(base, photos, images, lab
     batches = frozen_prefix.compute(prefix, photos, cache_dir=tmp_path, engine="keras").batches(
         np.arange(len(photos)), 8, shuffle=True, seed=3
     )
-    order = np.concatenate([batches[i][1] for i in range(len(batches))])
-    outputs = np.concatenate([batches[i][0] for i in range(len(batches))])
+    outputs, order = (np.concatenate(arrays) for arrays in zip(*batches.as_numpy_iterator(), strict=True))
 
     def train(trained, inputs):
         model.set_weights(start)
@@ -232,19 +231,44 @@ class TestOutputs:
 
         def epochs(seed):
             batches = outputs.batches(ids, 10, shuffle=True, seed=seed)
+            assert len(batches) == 4
             for _ in range(2):
-                seen = [batches[i] for i in range(len(batches))]
+                seen = list(batches.as_numpy_iterator())
                 assert [len(labels) for _, labels in seen] == [10, 10, 10, 6]
                 for rows, labels in seen:
                     np.testing.assert_array_equal(rows, outputs[labels])
                 yield np.concatenate([labels for _, labels in seen]).tolist()
-                batches.on_epoch_end()
 
         first, second = epochs(seed=1)
         assert sorted(first) == sorted(second) == ids.tolist()
         assert first != second
         assert [first, second] == list(epochs(seed=1))
         assert first != next(epochs(seed=2))
+
+    def test_fit_goes_through_the_epochs_in_their_order(self, prefix, photos, tmp_path):
+        """Keras 会在一轮结束时多建一个迭代器；没有从它读，就不该算一轮。"""
+        outputs = frozen_prefix.compute(prefix, photos, cache_dir=tmp_path, engine="keras")
+        ids = np.arange(len(photos))
+        head = keras.Sequential([keras.Input(outputs.shape[1:]), keras.layers.Dense(len(photos))])
+        start = head.get_weights()
+
+        def trained(fit):
+            head.set_weights(start)
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            head.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+            fit(outputs.batches(ids, 10, shuffle=True, seed=1))
+            return head.get_weights()
+
+        def by_hand(batches):
+            for _ in range(3):
+                for rows, labels in batches:
+                    head.train_on_batch(rows, labels)
+
+        def by_fit(batches):
+            head.fit(batches, validation_data=outputs.batches(ids, 10), epochs=3, verbose=0)
+
+        for expected, actual in zip(trained(by_hand), trained(by_fit), strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
     def test_batches_can_draw_one_view_per_photo_and_carry_weights(self, prefix, photos, tmp_path):
         views = (frozen_prefix.CLEAN, frozen_prefix.View("flipped", flipped))
@@ -254,13 +278,12 @@ class TestOutputs:
         batches = outputs.batches(ids, len(ids), rows=rows, sample_weight=ids / 10)
         drawn = set()
         for _ in range(4):
-            values, labels, weights = batches[0]
+            ((values, labels, weights),) = batches.as_numpy_iterator()
             np.testing.assert_array_equal(weights, labels / 10)
             is_clean = (values == outputs[rows[:, 0]]).all(axis=1)
             is_flipped = (values == outputs[rows[:, 1]]).all(axis=1)
             assert (is_clean | is_flipped).all() and is_clean.any() and is_flipped.any()
             drawn.add(is_clean.tobytes())
-            batches.on_epoch_end()
         assert len(drawn) > 1
         with pytest.raises(ValueError, match="标签"):
             outputs.batches(ids[:-1], rows=rows)

@@ -88,7 +88,7 @@ def test_killed_at_any_moment_then_finished(setting, tmp_path):
 
     def train(outputs):
         head.set_weights(start)
-        head.fit(outputs.batches(labels, shuffle=True), shuffle=False, verbose=0)
+        head.fit(outputs.batches(labels, shuffle=True), verbose=0)
         return head.get_weights()
 
     expected = train(setting.compute(setting.store.parent))
@@ -136,6 +136,8 @@ def test_one_shard_alone_says_what_is_missing(setting, tmp_path):
     )
     assert outputs.computed + outputs.absent == len(setting.photos)
     assert 0 < outputs.absent < len(setting.photos)
+    with pytest.raises(UserError, match="不带 --shard"):
+        outputs.batches(np.zeros(len(setting.photos)))
     with pytest.raises(UserError, match="--shard"):
         outputs[np.arange(len(setting.photos))]
 

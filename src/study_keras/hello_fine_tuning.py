@@ -9,6 +9,7 @@
 """
 
 import argparse
+import itertools
 import math
 import sys
 
@@ -147,15 +148,16 @@ def fit(network, data, epochs, balance, callbacks=()):
 
 
 def find_learning_rate(network, batches):
-    """学习率每一步乘同一个数，从 1e-6 升到 1。返回 (各步的学习率, 各步的损失, 建议的最高学习率)。"""
+    """学习率每一步乘同一个数，从 1e-6 升到 1。返回 (各步的学习率, 各步的损失, 损失还没有升高的最大学习率)。"""
     compile_network(network, 1e-6)
     rates, losses = np.geomspace(1e-6, 1, 100), []
-    for step, rate in enumerate(rates):
+    for rate, batch in zip(rates, itertools.chain.from_iterable(itertools.repeat(batches)), strict=False):
         network.optimizer.learning_rate = rate
         network.reset_metrics()  # train_on_batch 给出的是自上次清零以来的平均
-        losses.append(float(network.train_on_batch(*batches[step % len(batches)])[0]))
-    smooth = np.convolve(losses, np.ones(5) / 5, mode="valid")  # 第 i 个是第 i 至 i + 4 步的平均
-    return rates, losses, rates[smooth.argmin() + 2] / 10  # 损失最低处已经太大，取它的十分之一
+        losses.append(float(network.train_on_batch(*batch)[0]))
+    smooth = np.convolve(losses, np.ones(9) / 9, mode="valid")  # 第 i 个是第 i 至 i + 8 步的平均
+    calm = np.flatnonzero(smooth <= 1.1 * np.mean(losses[:20]))  # 头 20 步的学习率小得什么也动不了，作比较的底
+    return rates, losses, rates[calm[-1] + 4] if len(calm) else rates[0]
 
 
 def evaluate(network, data, parts, folder):

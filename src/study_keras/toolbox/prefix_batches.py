@@ -1,40 +1,44 @@
-"""把 PrefixOutputs 一批批交给 Keras；随时只有一批在内存里。"""
+"""把 PrefixOutputs 一批批交给 Keras；随时只有几批在内存里。"""
 
+import itertools
 import math
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 
-class Batches(keras.utils.PyDataset):
-    """见 PrefixOutputs.batches。rows：各样本的行号，一维，或二维（每一轮从每一行里任选一个）。"""
+def new_dataset(outputs, rows, targets, batch_size, shuffle, seed):
+    """见 PrefixOutputs.batches。rows：各样本的行号，一维，或二维（每一轮从每一行里任选一个）。
 
-    def __init__(self, outputs, rows, targets, batch_size, shuffle, seed):
-        super().__init__()
-        self._outputs, self._rows, self._batch_size = outputs, rows, batch_size
-        self._targets = [np.asarray(target) for target in targets]
-        if any(len(target) != len(rows) for target in self._targets):
-            raise ValueError(f"{len(rows)} 个样本，标签或权重却有 {[len(target) for target in self._targets]} 个")
-        self._shuffle, self._seed, self._epoch = shuffle, seed, 0
-        self._draw()
+    经 tf.numpy_function 逐批读取：同样的批，经 Dataset.from_generator（Keras 的 PyDataset 也用它）要慢半秒多。
+    """
+    targets = [np.asarray(target) for target in targets]
+    if any(len(target) != len(rows) for target in targets):
+        raise ValueError(f"{len(rows)} 个样本，标签或权重却有 {[len(target) for target in targets]} 个")
+    epochs = _epochs(rows, shuffle, seed)
+    order = drawn = None
 
-    def _draw(self):
-        """这一轮的顺序与各样本的行号，只由 (seed, 第几轮) 决定。"""
-        random = np.random.default_rng((self._seed, self._epoch))
-        samples = np.arange(len(self._rows))
-        self._order = random.permutation(samples) if self._shuffle else samples
-        if self._rows.ndim == 1:
-            self._drawn = self._rows
-        else:
-            self._drawn = self._rows[samples, random.integers(self._rows.shape[1], size=len(samples))]
+    def read(batch):
+        nonlocal order, drawn
+        if batch == 0:  # 从头读起就是新的一轮
+            order, drawn = next(epochs)
+        chosen = order[batch * batch_size : (batch + 1) * batch_size]
+        return outputs[drawn[chosen]], *(target[chosen] for target in targets)
 
-    def __len__(self):
-        return math.ceil(len(self._rows) / self._batch_size)
+    types = [np.float32, *(target.dtype for target in targets)]
+    shapes = [outputs.shape[1:], *(target.shape[1:] for target in targets)]
 
-    def __getitem__(self, batch):
-        chosen = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        return self._outputs[self._drawn[chosen]], *(target[chosen] for target in self._targets)
+    def load(batch):
+        arrays = tf.numpy_function(read, [batch], types)
+        return tuple(tf.ensure_shape(array, (None, *shape)) for array, shape in zip(arrays, shapes, strict=True))
 
-    def on_epoch_end(self):
-        self._epoch += 1
-        self._draw()
+    return tf.data.Dataset.range(math.ceil(len(rows) / batch_size)).map(load).prefetch(1)
+
+
+def _epochs(rows, shuffle, seed):
+    """依次给出各轮的 (样本的顺序, 各样本的行号)，只由 (seed, 第几轮) 决定。"""
+    samples = np.arange(len(rows))
+    for epoch in itertools.count():
+        random = np.random.default_rng((seed, epoch))
+        order = random.permutation(samples) if shuffle else samples
+        yield order, rows if rows.ndim == 1 else rows[samples, random.integers(rows.shape[1], size=len(samples))]

@@ -48,10 +48,13 @@ class PrefixOutputs:
 
     def __getitem__(self, rows):
         rows = np.asarray(rows)
-        if (self._segment[rows] < 0).any():
-            raise UserError("冻结部分还没有算完。请不带 --shard 再运行一次，补上缺的。")
+        self._check_computed(rows)
         paths = list(self._segments)
         return self.store.read([paths[i] for i in self._segment[rows]], self._offset[rows].tolist())
+
+    def _check_computed(self, rows):
+        if (self._segment[rows] < 0).any():
+            raise UserError("冻结部分还没有算完。请不带 --shard 再运行一次，补上缺的。")
 
     @property
     def absent(self):
@@ -96,18 +99,22 @@ class PrefixOutputs:
             print(f"{self.store.folder} 里有 {damaged} 个损坏的文件，已丢弃，其中的内容重新计算。")
 
     def batches(self, labels, batch_size=32, *, rows=None, shuffle=False, seed=0, sample_weight=None):
-        """一批批读出来训练或评估：keras.utils.PyDataset，每批 (输出, 标签) 或 (输出, 标签, 权重)。
+        """一批批读出来训练或评估：tf.data.Dataset，每批 (输出, 标签) 或 (输出, 标签, 权重)。
 
-        交给 fit 时要写 fit(..., shuffle=False)：顺序已由这里决定，第 k 轮的顺序只看 (seed, k)。
+        每从头读一遍就是新的一轮；第 k 轮的顺序只看 (seed, k)，fit 的 shuffle 参数不起作用。
 
         Args:
             labels: 数组，每个样本一个标签（编号或独热）。
             rows: 各样本的行号；二维 (样本数, k) 表示每一轮从 k 行里任选一行。None 表示全部行，依次。
             shuffle: 每一轮重新打乱。最后不足一批的照样给出。
             sample_weight: 数组，每个样本的权重。
+
+        Raises:
+            UserError: 其中有还没有算的行。
         """
-        from toolbox.prefix_batches import Batches  # 要导入 Keras；只有训练时才需要
+        from toolbox.prefix_batches import new_dataset  # 要导入 TensorFlow；只有训练时才需要
 
         rows = np.arange(len(self)) if rows is None else np.asarray(rows)
         targets = (labels,) if sample_weight is None else (labels, sample_weight)
-        return Batches(self, rows, targets, batch_size, shuffle, seed)
+        self._check_computed(rows)  # 现在就说，不要等到训练中途
+        return new_dataset(self, rows, targets, batch_size, shuffle, seed)
