@@ -38,7 +38,7 @@ def new_dataset(outputs, rows, targets, batch_size, shuffle, seed):
 def _epochs(rows, shuffle, seed):
     """依次给出各轮的 (样本的顺序, 各样本的行号)，只由 (seed, 第几轮) 决定。"""
     samples = np.arange(len(rows))
-    for epoch in itertools.count():
+    for epoch in itertools.count(1):
         random = np.random.default_rng((seed, epoch))
         order = random.permutation(samples) if shuffle else samples
         yield order, rows if rows.ndim == 1 else rows[samples, random.integers(rows.shape[1], size=len(samples))]
