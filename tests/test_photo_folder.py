@@ -213,6 +213,7 @@ def test_checking_in_worker_processes_gives_the_same(photo_dir, monkeypatch):
     if os.name != "nt":  # Windows 上要管理员才能建链接
         (photo_dir / "tulips" / "没了.jpg").symlink_to(photo_dir / "nowhere.jpg")
     alone = photo_folder.open_folder(photo_dir)
+    monkeypatch.setattr(photo_folder, "_BYTES_WORTH_A_WORKER", 1)
     monkeypatch.setattr(photo_folder, "_BYTES_PER_WORKER", 1)
     assert photo_folder.open_folder(photo_dir) == alone and alone.problems
 

@@ -2,7 +2,7 @@
 
     prefix, suffix = split_model(model)      # 两半与 model 共用各层：训练 suffix 就是训练 model
     outputs = compute(prefix, photos)        # 每张照片（或它的每个视图）一行
-    suffix.fit(outputs.batches(labels, shuffle=True))
+    suffix.fit(outputs.batches(labels, shuffle=True), shuffle=False)
 """
 
 import hashlib

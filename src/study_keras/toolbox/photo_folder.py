@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import warnings
 from collections import Counter
@@ -19,7 +20,8 @@ IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
 SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
 _PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单还占内存
-_BYTES_PER_WORKER = 20e6  # 每个工作进程至少要有这么多字节的照片，否则启动它的时间比检查的时间还长
+_BYTES_WORTH_A_WORKER = 20e6  # 照片总共不到这么多字节时，启动工作进程的时间比检查的时间还长
+_BYTES_PER_WORKER = 120e6  # 主进程载入 TensorFlow 的那段时间里，一个工作进程大约能检查这么多；再多一个只会争用 CPU
 _NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
 
 
@@ -123,11 +125,12 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
 
 
 def _check_all(paths):
-    """各个文件的 _check。文件多时每个核一个进程：一张张小图的活一半在 Python 里，线程之间只会互相等。"""
+    """各个文件的 _check。文件多时交给工作进程：一张张小图的活一半在 Python 里，线程之间只会互相等。"""
     tasks = [paths[i : i + _PHOTOS_PER_TASK] for i in range(0, len(paths), _PHOTOS_PER_TASK)]
     results = []
     with Progress("检查照片", total=len(paths)) as progress, ExitStack() as stack:
-        workers = int(sum(map(_size, paths)) / _BYTES_PER_WORKER)
+        size = sum(map(_size, paths))
+        workers = math.ceil(size / _BYTES_PER_WORKER) if size >= _BYTES_WORTH_A_WORKER else 0
         run = stack.enter_context(process_pool(workers)).map if workers else map
         for checked in run(_check_some, tasks):
             results += checked

@@ -101,7 +101,7 @@ class PrefixOutputs:
     def batches(self, labels, batch_size=32, *, rows=None, shuffle=False, seed=0, sample_weight=None):
         """一批批读出来训练或评估：tf.data.Dataset，每批 (输出, 标签) 或 (输出, 标签, 权重)。
 
-        每从头读一遍就是新的一轮；第 k 轮的顺序只看 (seed, k)，fit 的 shuffle 参数不起作用。
+        每从头读一遍就是新的一轮；第 k 轮的顺序只看 (seed, k)。交给 fit 时写 fit(..., shuffle=False)，免得 Keras 警告。
 
         Args:
             labels: 数组，每个样本一个标签（编号或独热）。
