@@ -187,7 +187,8 @@ def test_learning_rate_warms_up_and_falls():
 
 
 def test_find_lr_draws_its_curve_and_suggests(quick, tmp_path, capsys):
-    lesson.main([*quick, "--find-lr", "--output-dir", str(tmp_path)])
+    for _ in range(2):  # 再运行一次，换掉上一次画的
+        lesson.main([*quick, "--find-lr", "--output-dir", str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}_learning_rate.png"]
     suggested = float(capsys.readouterr().out.split("建议：--learning-rate ")[1].split("。")[0])
     assert 1e-5 <= suggested <= 3e-2
@@ -233,6 +234,8 @@ lesson.main({arguments!r})
     tests = [run["test"]["accuracy"] for run in runs]
     assert summary["test"]["values"] == tests and summary["test"]["mean"] == pytest.approx(np.mean(tests))
     assert not list(tmp_path.glob(".*.writing"))
+    lesson.main(arguments)  # 都做完了再运行一次：什么也不重做，小结照样写出
+    assert finished.stat().st_mtime_ns == before and read_json(tmp_path / f"{NAME}_repeats.json") == summary
     lesson.main([*quick, "--epochs", "1", "--seed", "1", "--name", "alone", "--output-dir", str(tmp_path)])
     assert accuracies(tmp_path / "alone") == runs[1]
 

@@ -65,7 +65,7 @@ def report_repeats(args, runs):
     }
     lowest, highest = summary["test"]["lowest"], summary["test"]["highest"]
     print(f"测试准确率：平均 {summary['test']['mean']:.4f}，范围 {lowest:.4f} 至 {highest:.4f}（{len(runs)} 个种子）")
-    path = model_folder.target_folder(args.output_dir, f"{args.name}_repeats.json")
+    path = _beside_the_model(args, "repeats.json")
     model_folder.write_json(path, summary | {"seeds": [run["seed"] for run in runs]})
     print(f"已写入 {path}")
 
@@ -81,9 +81,13 @@ def report_learning_rates(args, rates, losses, suggested):
     axis.set(xlabel="学习率（learning rate）", ylabel="每一步的损失（loss）", ylim=(0, 2 * losses[0]))
     axis.grid(alpha=0.3)
     axis.legend()
-    path = model_folder.target_folder(args.output_dir, f"{args.name}_learning_rate.png")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _beside_the_model(args, "learning_rate.png")
     figure.savefig(path, dpi=100)
     plt.close(figure)
     print(f"曲线画在 {path}")
     print(f"建议：--learning-rate {suggested:.0e}。它只是起点，要在验证集上比较它附近的几个。")
+
+
+def _beside_the_model(args, ending):
+    """模型文件夹旁边的 name_ending；已有就是上一次写的，会换掉。"""
+    return model_folder.target_folder(args.output_dir, args.name).with_name(f"{args.name}_{ending}")
