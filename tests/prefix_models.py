@@ -51,7 +51,7 @@ def with_head(base, classes=3, dropout=0.0):
 def photos_in(folder):
     """folder 下各照片的 Photo，不做检查。"""
     return [
-        photo_folder.Photo(path, path.parent.name, hashlib.sha256(path.read_bytes()).hexdigest(), "")
+        photo_folder.Photo(str(path), path.parent.name, hashlib.sha256(path.read_bytes()).hexdigest(), "")
         for path in sorted(folder.rglob("*.jpg"))
     ]
 

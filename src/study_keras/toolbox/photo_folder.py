@@ -33,10 +33,14 @@ class PhotoError(Exception):
 class Photo:
     """一张能读的照片。group：内容相同或几乎相同的照片有同一个 group。"""
 
-    path: Path
+    file: str  # 不是 Path：几万张时，Path 占的内存是字符串的四倍
     class_name: str
     sha256: str
     group: str
+
+    @property
+    def path(self):
+        return Path(self.file)
 
 
 @dataclass
@@ -87,7 +91,7 @@ def open_folder(images_dir, smallest_class=2):
     problems = [(path, result[0]) for (path, _), result in zip(files, results, strict=True) if len(result) == 1]
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
     groups = _groups([sha256 for *_, sha256, _ in readable], [fingerprint for *_, fingerprint in readable])
-    photos = [Photo(path, name, sha256, group) for (path, name, sha256, _), group in zip(readable, groups, strict=True)]
+    photos = [Photo(str(path), *rest, group) for (path, *rest, _), group in zip(readable, groups, strict=True)]
     return PhotoFolder(root, class_names, photos, problems)
 
 
