@@ -318,6 +318,6 @@ class TestOutputs:
         assert not list(tmp_path.iterdir())
 
     def test_photo_that_has_gone_is_named(self, prefix, photos, tmp_path):
-        gone = dataclasses.replace(photos[0], path=tmp_path / "gone.jpg")
+        gone = dataclasses.replace(photos[0], file=str(tmp_path / "gone.jpg"))
         with pytest.raises(UserError, match="gone.jpg"):
             frozen_prefix.compute(prefix, [gone], cache_dir=tmp_path / "cache", engine="keras")
