@@ -7,8 +7,9 @@ from pathlib import Path
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
-from toolbox import command_line
-from toolbox.chinese_plots import pyplot
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.plots import pyplot
+from toolbox.terminal.run import run_main
 
 WAYS = {
     "lesson_3": "第 3 课，微调",
@@ -63,11 +64,11 @@ def draw_wrong_ways(path):
 
 
 def main(argv=None):
-    command_line.ArgumentParser("由 docs/results/ 里的记录画图，写到 docs/images/。").parse_args(argv)
+    ArgumentParser("由 docs/results/ 里的记录画图，写到 docs/images/。").parse_args(argv)
     images = PROJECT_DIR / "docs" / "images"
     draw_accuracy_against_seconds(images / "accuracy_against_seconds.png")
     draw_wrong_ways(images / "fine_tuning_wrong_ways.png")
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -14,13 +14,20 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import hello_fine_tuning as lesson
-from toolbox import command_line, experiments, model_folder, photo_folder
+from toolbox import experiments, model_folder
+from toolbox.photos import folder as photo_folder
+from toolbox.photos.folder import open_folder
+from toolbox.photos.read import read_photo
+from toolbox.photos.split import split_photos
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import load_tensorflow
 
 SIZES = (224, 256, 288)
 
 
 def probabilities(model, photos, size, mirrored=False):
-    pixels = np.stack([photo_folder.read_photo(photo.path, (size, size)) for photo in photos])
+    pixels = np.stack([read_photo(photo.path, (size, size)) for photo in photos])
     pixels = pixels[:, :, ::-1] if mirrored else pixels
     return model.predict(pixels.astype(np.float32) / np.float32(127.5) - 1, verbose=0)
 
@@ -29,7 +36,7 @@ def resized(model, size, num_classes):
     """同样的权重，输入 size x size：卷积与全局平均池化都不在乎大小。"""
     from unittest import mock
 
-    from toolbox.imagenet_weights import Weights
+    from toolbox.weights.find import Weights
 
     with mock.patch.object(photo_folder, "IMAGE_SIZE", (size, size)):
         _, larger = lesson.build_model(Weights("random", None, None), num_classes)
@@ -38,20 +45,20 @@ def resized(model, size, num_classes):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("左右翻转取平均、更大的输入，在验证集上值不值得。")
+    parser = ArgumentParser("左右翻转取平均、更大的输入，在验证集上值不值得。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="record_results.py 的 --work-dir")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
-    command_line.load_tensorflow()
+    load_tensorflow()
     from tensorflow import keras
 
-    folder = photo_folder.open_folder(args.images_dir)
+    folder = open_folder(args.images_dir)
     names = [*(f"{size}" for size in SIZES), "224, mirrored"]
     accuracies = {name: [] for name in names}
     for run in sorted(args.work_dir.glob("lesson_3_[0-9]*/run")):
         seed = json.loads((run / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))["seed"]
-        photos = photo_folder.split(folder.photos, lesson.VALIDATION, lesson.TEST, seed)["validation"]
+        photos = split_photos(folder.photos, lesson.VALIDATION, lesson.TEST, seed)["validation"]
         true = np.array([folder.class_names.index(photo.class_name) for photo in photos])
         model = keras.models.load_model(run / model_folder.MODEL_FILE)
         answers = {}
@@ -69,4 +76,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -15,7 +15,10 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import hello_fine_tuning as lesson
-from toolbox import command_line, model_folder
+from toolbox import model_folder
+from toolbox.terminal.arguments import ArgumentParser, non_negative_int
+from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import load_tensorflow
 
 
 def timed(options, moments):
@@ -43,12 +46,12 @@ def timed(options, moments):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("到达同样的验证准确率，两种做法各要多久。")
+    parser = ArgumentParser("到达同样的验证准确率，两种做法各要多久。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子")
+    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
-    command_line.load_tensorflow()
+    load_tensorflow()
     ways = {"kept": ["--no-cache"], "end_to_end": ["--end-to-end"]}
     moments = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
@@ -70,4 +73,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

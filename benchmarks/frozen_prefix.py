@@ -23,8 +23,17 @@ sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 import numpy as np
 import recipes
 
-from toolbox import command_line, frozen_prefix, imagenet_weights, model_folder, photo_folder, prefix_engine
-from toolbox.prefix_outputs import cores
+from toolbox import (
+    frozen_prefix,
+    model_folder,
+)
+from toolbox.frozen_prefix.engine import new_engine
+from toolbox.photos.folder import open_folder
+from toolbox.photos.read import IMAGE_SIZE, read_photo
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
+from toolbox.terminal.workers import cores
+from toolbox.weights import find
 
 LESSON = PROJECT_DIR / "src" / "study_keras" / "hello_transfer_learning.py"
 RECIPES = Path(__file__).with_name("recipes.py")
@@ -88,18 +97,18 @@ def extraction(args, folder, photos):
     from tensorflow import keras
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    weights = imagenet_weights.find_weights(args.weights).path
+    weights = find.find_weights(args.weights).path
     prefix, _ = frozen_prefix.split_model(recipes.build_model(weights, 5))
     preprocess = keras.applications.mobilenet_v2.preprocess_input
     batches = ImageDataGenerator(preprocessing_function=preprocess).flow_from_directory(
-        args.images_dir, target_size=photo_folder.IMAGE_SIZE, shuffle=False, interpolation="bilinear"
+        args.images_dir, target_size=IMAGE_SIZE, shuffle=False, interpolation="bilinear"
     )  # 与本课同样的像素
     start = time.monotonic()
     frozen_prefix.compute(prefix, photos[:1], cache_dir=folder / "convert", engine="litert")
     results = {"convert_seconds": time.monotonic() - start}
     store = next((folder / "convert").iterdir())
-    engine = prefix_engine.new_engine("litert", prefix, store)
-    pixels = photo_folder.read_photo(photos[0].path)[np.newaxis]
+    engine = new_engine("litert", prefix, store)
+    pixels = read_photo(photos[0].path)[np.newaxis]
 
     def extract():
         for path in store.glob("*.rows"):
@@ -108,7 +117,7 @@ def extraction(args, folder, photos):
 
     def decode(some):
         for photo in some:
-            photo_folder.read_photo(photo.path)
+            read_photo(photo.path)
 
     def run_prefix(some):
         runner = engine.runner()
@@ -150,14 +159,14 @@ def on_all_cores(work, photos):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("冻结的部分只算一次，比每一轮都算快多少。")
+    parser = ArgumentParser("冻结的部分只算一次，比每一轮都算快多少。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
-    parser.add_argument("--epochs", type=command_line.positive_int, default=5, metavar="N", help="训练几轮")
-    parser.add_argument("--repeats", type=command_line.positive_int, default=1, metavar="N", help="运行几遍，取中位数")
+    parser.add_argument("--epochs", type=positive_int, default=5, metavar="N", help="训练几轮")
+    parser.add_argument("--repeats", type=positive_int, default=1, metavar="N", help="运行几遍，取中位数")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
-    photos = photo_folder.open_folder(args.images_dir).photos
+    photos = open_folder(args.images_dir).photos
     with tempfile.TemporaryDirectory() as folder:
         results = {
             "cores": cores(), "machine": platform.machine(), "photos": len(photos), "epochs": args.epochs,
@@ -198,4 +207,4 @@ def report(results):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

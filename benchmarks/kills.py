@@ -17,7 +17,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 LESSON = PROJECT_DIR / "src" / "study_keras" / "hello_transfer_learning.py"
 sys.path.insert(0, str(LESSON.parent))
 
-from toolbox import command_line, model_folder
+from toolbox import model_folder
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
 
 
 def start(args, folder):
@@ -53,10 +55,10 @@ def last_stage(folder):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("第 1 课在随机的时刻被强行结束，接着做完，结果是不是一样。")
+    parser = ArgumentParser("第 1 课在随机的时刻被强行结束，接着做完，结果是不是一样。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
-    parser.add_argument("--kills", type=command_line.positive_int, default=20, metavar="N", help="杀几次")
+    parser.add_argument("--kills", type=positive_int, default=20, metavar="N", help="杀几次")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     moments, results = random.Random(0), []
@@ -90,4 +92,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

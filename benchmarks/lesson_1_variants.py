@@ -13,7 +13,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import hello_transfer_learning as lesson
-from toolbox import command_line, model_folder
+from toolbox import model_folder
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
 
 VARIANTS = {
     "seq, categorical": [],
@@ -38,10 +40,10 @@ lesson_build_functional = lesson.build_functional
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("第 1 课各种组合的准确率，每种几个种子。")
+    parser = ArgumentParser("第 1 课各种组合的准确率，每种几个种子。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
-    parser.add_argument("--seeds", type=command_line.positive_int, default=3, metavar="N", help="几个种子")
+    parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="几个种子")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     results = {"seeds": args.seeds, "variants": {}}
@@ -68,4 +70,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

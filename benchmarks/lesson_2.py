@@ -17,7 +17,11 @@ sys.path.insert(0, str(LESSONS_DIR))
 
 import numpy as np
 
-from toolbox import command_line, model_folder, photo_folder
+from toolbox import model_folder
+from toolbox.photos.folder import open_folder
+from toolbox.photos.read import IMAGE_SIZE, read_photo
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
 
 LESSON_1 = "hello_transfer_learning.py", "mobilenetv2_transfer_seq"
 LESSON_2 = "hello_transfer_learning_2.py", "mobilenetv2_estimator"
@@ -49,11 +53,11 @@ def rebuild(checkpoints, num_classes):
     from tensorflow.keras import Sequential, layers
     from tensorflow.keras.applications import MobileNetV2
 
-    base = MobileNetV2(input_shape=(*photo_folder.IMAGE_SIZE, 3), include_top=False, weights=None)
+    base = MobileNetV2(input_shape=(*IMAGE_SIZE, 3), include_top=False, weights=None)
     head = [layers.Dense(1024, "relu", name="hidden_1"), layers.Dense(512, "relu", name="hidden_2")]
     last = layers.Dense(num_classes, "softmax", name="probabilities")
     model = Sequential([base, layers.GlobalAveragePooling2D(), *head, last])
-    model.build((None, *photo_folder.IMAGE_SIZE, 3))
+    model.build((None, *IMAGE_SIZE, 3))
     reader = tf.train.load_checkpoint(checkpoints)
     for weight in model.weights:
         name = "/".join(weight.path.split("/")[-2:])
@@ -69,7 +73,7 @@ def agreement(results, images_dir):
         rows = list(csv.DictReader(file))
     labels = model_folder.read_labels(results)
     paths = [Path(images_dir) / row["file"] for row in rows]
-    pixels = np.stack([photo_folder.read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
+    pixels = np.stack([read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
     estimator = np.array([labels.index(row["predicted"]) for row in rows])
     (version,) = (results / "saved_model").iterdir()
     served = tf.saved_model.load(version)
@@ -90,10 +94,10 @@ def agreement(results, images_dir):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("第 2 课对第 1 课：准确率与预测的一致。")
+    parser = ArgumentParser("第 2 课对第 1 课：准确率与预测的一致。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
-    parser.add_argument("--seeds", type=command_line.positive_int, default=3, metavar="N", help="几个种子")
+    parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="几个种子")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     keras, estimator, agreements = [], [], []
@@ -111,7 +115,7 @@ def main(argv=None):
         results[name] = {"accuracy": accuracies, "mean": float(np.mean(accuracies)), "seconds": seconds}
     results["difference"] = results["lesson_2"]["mean"] - results["lesson_1"]["mean"]
     start = time.monotonic()
-    photos = photo_folder.open_folder(args.images_dir).photos
+    photos = open_folder(args.images_dir).photos
     results["checked_photos_per_second"] = len(photos) / (time.monotonic() - start)
     with tempfile.TemporaryDirectory() as temporary:
         results["steps_per_second"] = steps_per_second(args, Path(temporary))
@@ -122,4 +126,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -9,8 +9,8 @@ from pathlib import Path
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
-from toolbox import imagenet_weights
-from toolbox.photo_folder import IMAGE_SIZE as SIZE
+from toolbox.photos.read import IMAGE_SIZE as SIZE
+from toolbox.weights import find
 
 
 def classic(images_dir, weights, epochs, save_to):
@@ -90,4 +90,4 @@ def pytorch(images_dir, weights, epochs, save_to):
 if __name__ == "__main__":
     name, images_dir, weights, epochs, save_to = sys.argv[1:]
     recipe = {"classic": classic, "tutorial": tutorial, "pytorch": pytorch}[name]
-    recipe(images_dir, imagenet_weights.find_weights(weights).path, int(epochs), save_to)
+    recipe(images_dir, find.find_weights(weights).path, int(epochs), save_to)

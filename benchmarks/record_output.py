@@ -11,11 +11,12 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
 sys.path.insert(0, str(LESSONS_DIR))
 
-from toolbox import command_line
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.run import run_main
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("记下一课的终端输出，供页面引用。")
+    parser = ArgumentParser("记下一课的终端输出，供页面引用。")
     parser.add_argument("file", type=Path, help="写到这个文件")
     parser.add_argument("lesson", help="脚本名，如 hello_transfer_learning.py")
     args, options = parser.parse_known_args(argv)
@@ -31,4 +32,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -18,7 +18,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
 sys.path.insert(0, str(LESSONS_DIR))
 
-from toolbox import command_line, experiments, model_folder
+from toolbox import experiments, model_folder
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
 
 LESSON_1 = [str(LESSONS_DIR / "hello_transfer_learning.py"), "--test-split", "0.15"]
 LESSON_3 = [str(LESSONS_DIR / "hello_fine_tuning.py")]
@@ -66,10 +68,10 @@ def children_cpu_seconds():
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("用几个种子重复一种做法，记下测试准确率的平均与范围。")
+    parser = ArgumentParser("用几个种子重复一种做法，记下测试准确率的平均与范围。")
     parser.add_argument("way", choices=list(WAYS), help="做法")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--seeds", type=command_line.positive_int, default=5, metavar="N", help="几个种子")
+    parser.add_argument("--seeds", type=positive_int, default=5, metavar="N", help="几个种子")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="各个种子的结果放在哪里")
     parser.add_argument("--cache-dir", metavar="DIR", help="共用冻结部分的输出（不给则每个种子从头算，用时才可比）")
     args = parser.parse_args(argv)
@@ -94,4 +96,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -15,15 +15,17 @@ sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 from frozen_prefix import LESSON, run
 
-from toolbox import command_line, drawn_flowers, model_folder
+from toolbox import drawn_flowers, model_folder
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.run import run_main
 
 COUNTS = [1000, 4000, 16000, 64000]
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("用时与内存怎样随照片的张数变。")
+    parser = ArgumentParser("用时与内存怎样随照片的张数变。")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="画的花与缓存放在哪里")
-    parser.add_argument("--counts", type=command_line.positive_int, nargs="+", default=COUNTS, help="各规模的张数")
+    parser.add_argument("--counts", type=positive_int, nargs="+", default=COUNTS, help="各规模的张数")
     parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
@@ -46,4 +48,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -10,7 +10,10 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import hello_fine_tuning as lesson
-from toolbox import command_line, experiments
+from toolbox import experiments
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import load_tensorflow
 
 lesson_unfreeze, lesson_fit, lesson_kept_outputs = lesson.unfreeze, lesson.fit, lesson.kept_outputs
 
@@ -30,7 +33,7 @@ def moving_batch_norm():
 
 def cached_augmentation():
     """增强之后缓存（如 dataset.map(augment).cache()）：每张照片只抽一次增强，每一轮都是同一张。"""
-    from toolbox.frozen_prefix import CLEAN, View
+    from toolbox.photos.views import CLEAN, View
 
     lesson.make_views = lambda count: [CLEAN] if count == 1 else [View("augment-1 1", lesson.augment)]
 
@@ -77,13 +80,13 @@ WAYS = {way.__name__: way for way in (moving_batch_norm, cached_augmentation, st
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("把第 3 课故意做错一处；后面跟第 3 课的选项。")
+    parser = ArgumentParser("把第 3 课故意做错一处；后面跟第 3 课的选项。")
     parser.add_argument("way", choices=list(WAYS), help="哪一种错法")
     args, options = parser.parse_known_args(argv)
-    command_line.load_tensorflow()
+    load_tensorflow()
     WAYS[args.way]()
     lesson.main(options)
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

@@ -6,7 +6,7 @@ from pathlib import Path
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
-from toolbox.chinese_plots import pyplot
+from toolbox.terminal.plots import pyplot
 
 FROZEN, TRAINED, STORE = "#b8cfe5", "#f4b183", "#c6e0b4"
 

@@ -13,9 +13,12 @@ from PIL import Image
 
 import hello_fine_tuning as lesson
 from conftest import LESSONS_DIR, random_pixels
-from toolbox import drawn_flowers, experiments, imagenet_weights, photo_folder
-from toolbox.frozen_prefix import CLEAN
-from toolbox.photo_batches import PhotoBatches
+from toolbox import drawn_flowers, experiments
+from toolbox.photos.folder import open_folder
+from toolbox.photos.keras_datasets import PhotoBatches
+from toolbox.photos.split import split_photos
+from toolbox.photos.views import CLEAN
+from toolbox.weights import find
 
 SCRIPT = LESSONS_DIR / "hello_fine_tuning.py"
 QUICK = ["--unfreeze-from", "block_16_expand", "--views", "2", "--epochs", "2", "--batch-size", "16"]
@@ -80,7 +83,7 @@ def test_predictions_are_the_held_out_photos(trained, flowers):
 
 def test_only_the_suffix_moved_and_batch_normalisation_is_bit_identical(trained):
     model = keras.models.load_model(trained / "model.keras")
-    path = imagenet_weights.find_weights("auto").path
+    path = find.find_weights("auto").path
     base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=path)
     unfrozen = False
     moved, statistics = set(), 0
@@ -120,10 +123,10 @@ def test_no_photo_or_near_duplicate_in_two_parts(flowers, tmp_path):
         (folder / f"{path.stem}.jpg").write_bytes(path.read_bytes())
         (folder / f"{path.stem} 副本.jpg").write_bytes(path.read_bytes())
         Image.open(path).save(folder / f"{path.stem} 重新压缩.jpg", quality=60)
-    photos = photo_folder.open_folder(root).photos
+    photos = open_folder(root).photos
     assert len(photos) == 3 * len(originals)
     for seed in range(5):
-        parts = photo_folder.split(photos, lesson.VALIDATION, lesson.TEST, seed)
+        parts = split_photos(photos, lesson.VALIDATION, lesson.TEST, seed)
         part_of = {photo.path: part for part, members in parts.items() for photo in members}
         assert len(part_of) == len(photos) == sum(map(len, parts.values()))
         for photo in photos:
@@ -152,7 +155,7 @@ def test_augment_keeps_at_least_half_of_the_photo():
 
 
 def test_end_to_end_draws_new_augmentations_every_epoch(flowers):
-    photos = photo_folder.open_folder(flowers).photos[:8]
+    photos = open_folder(flowers).photos[:8]
     targets = np.arange(8)
     batches, again = (PhotoBatches(photos, targets, lesson.make_views(4)[1:], 4, True, 5) for _ in range(2))
     first = [batches[i] for i in range(2)]
@@ -241,7 +244,7 @@ lesson.main({arguments!r})
 
 
 def test_other_settings_are_not_taken_for_finished(trained, flowers):
-    folder, weights = photo_folder.open_folder(flowers), imagenet_weights.find_weights("auto")
+    folder, weights = open_folder(flowers), find.find_weights("auto")
     arguments = ["--output-dir", str(trained.parent)]
     same = lesson.parse_arguments(arguments)
     assert experiments.finished(same, lesson.RECIPE, folder, weights) == read_json(trained / "metrics.json")

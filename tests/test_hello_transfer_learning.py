@@ -13,7 +13,12 @@ import pytest
 
 import hello_transfer_learning as lesson
 from conftest import LESSONS_DIR, save_jpeg
-from toolbox import command_line, course_photos, drawn_flowers, flower_photos, imagenet_weights, photo_folder
+from toolbox import course, drawn_flowers, flower_photos
+from toolbox.photos.folder import open_folder
+from toolbox.photos.split import split_photos
+from toolbox.terminal.run import run_main
+from toolbox.weights import find
+from toolbox.weights.imagenet_labels import imagenet_labels
 
 SCRIPT = LESSONS_DIR / "hello_transfer_learning.py"
 VARIANTS = [
@@ -110,7 +115,7 @@ print("checked", len(rows))
 def test_base_in_the_saved_model_is_the_pretrained_one(trained):
     model = keras.models.load_model(trained / "model.keras")
     base = keras.applications.MobileNetV2(
-        input_shape=(224, 224, 3), include_top=False, weights=imagenet_weights.find_weights("auto").path
+        input_shape=(224, 224, 3), include_top=False, weights=find.find_weights("auto").path
     )
     for kept, pretrained in zip(model.layers[0].weights, base.weights, strict=True):
         np.testing.assert_array_equal(kept, pretrained)
@@ -145,7 +150,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
     if "sparse" in variant:
         assert len(labels) == 1005 and labels[1000:] == list(drawn_flowers.CLASS_NAMES)
-        assert labels[:1000] == imagenet_weights.imagenet_labels()[1:]
+        assert labels[:1000] == imagenet_labels()[1:]
     else:
         assert labels == list(drawn_flowers.CLASS_NAMES)
     assert metrics_of(folder)["validation"]["accuracy"] > 0.5  # 只训练两轮；随机猜是 0.2
@@ -162,8 +167,8 @@ def test_end_to_end_uses_the_same_photos(photo_dir, tmp_path):
     """经典做法也跑得通，训练与预测的是同样的照片；两种做法得到同样的模型，见 test_frozen_prefix.py。"""
     arguments = ["--images-dir", str(photo_dir), "--weights", "random", "--epochs", "1", "--end-to-end"]
     lesson.main([*arguments, "--output-dir", str(tmp_path)])
-    folder = photo_folder.open_folder(photo_dir)
-    held_out = sorted(folder.name(photo) for photo in photo_folder.split(folder.photos)["validation"])
+    folder = open_folder(photo_dir)
+    held_out = sorted(folder.name(photo) for photo in split_photos(folder.photos)["validation"])
     assert [row["file"] for row in predictions_of(tmp_path / "mobilenetv2_transfer_seq")] == held_out
 
 
@@ -196,10 +201,10 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
     drawn = []
     monkeypatch.setattr(flower_photos, "fetch", unreachable)
     monkeypatch.setattr(drawn_flowers, "draw_folder", lambda folder: drawn.append(folder) or tmp_path)
-    monkeypatch.setattr(photo_folder, "open_folder", lambda folder: folder)
-    assert course_photos.find(lesson.parse_arguments([])) == tmp_path
+    monkeypatch.setattr(course, "open_folder", lambda folder: folder)
+    assert course.find(lesson.parse_arguments([])) == tmp_path
     assert "！！！没有真实照片：地址都不通。" in capsys.readouterr().out and len(drawn) == 1
-    assert course_photos.find(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
+    assert course.find(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
 
 
 @pytest.mark.parametrize(
@@ -230,7 +235,7 @@ def test_full_disk_leaves_nothing_half_written(flowers, cache_dir, tmp_path, mon
     monkeypatch.setattr(keras.Model, "save", full)
     arguments = [*options(flowers, cache_dir), "--epochs", "1", "--output-dir", str(tmp_path / "output")]
     with pytest.raises(SystemExit) as ending:
-        command_line.run(lesson.main, arguments)
+        run_main(lesson.main, arguments)
     assert ending.value.code == 2 and "错误：磁盘满了" in capsys.readouterr().err
     assert list((tmp_path / "output").iterdir()) == []
 
@@ -244,7 +249,7 @@ def test_real_photos_reach_the_floor(variant, real_photos, cache_dir, tmp_path):
 
 def test_weights_file_of_the_reader(flowers, cache_dir, tmp_path):
     own = tmp_path / "我的 权重.h5"
-    own.write_bytes(imagenet_weights.find_weights("auto").path.read_bytes())
+    own.write_bytes(find.find_weights("auto").path.read_bytes())
     with h5py.File(own) as file:
         assert len(file.attrs["layer_names"])
     lesson.main([*options(flowers, cache_dir), "--weights", str(own), "--epochs", "1", "--output-dir", str(tmp_path)])

@@ -8,14 +8,17 @@ import subprocess
 import sys
 
 import keras
+import lesson_2_run
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import hello_transfer_learning_2 as lesson
-import lesson_2_run
-from toolbox import cluster_task, drawn_flowers, imagenet_weights, photo_folder
-from toolbox.command_line import UserError
+from toolbox import drawn_flowers
+from toolbox.estimator import cluster_task
+from toolbox.photos.read import read_photo
+from toolbox.terminal.errors import UserError
+from toolbox.weights import find
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def held_out(trained, flowers):
     """没有参加训练的照片：(predictions.csv 的各行, [-1, 1] 的像素, JPEG 的字节)。"""
     rows = predictions_of(trained[0])
     paths = [flowers / row["file"] for row in rows]
-    pixels = np.stack([photo_folder.read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
+    pixels = np.stack([read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
     return rows, pixels, [path.read_bytes() for path in paths]
 
 
@@ -105,7 +108,7 @@ def test_sigterm_saves_a_checkpoint_and_the_same_command_goes_on(trained):
 
 
 def test_every_base_tensor_is_the_pretrained_one_before_and_after_training(trained):
-    weights = imagenet_weights.find_weights("auto")
+    weights = find.find_weights("auto")
     base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=weights.path)
     folder = trained[0] / "mobilenetv2_estimator_checkpoints"
     first, last = (tf.train.load_checkpoint(folder / f"model.ckpt-{step}") for step in (0, 150))
@@ -150,7 +153,7 @@ def test_sparse_labels_on_mirrored_devices(flowers, cache_dir, tmp_path):
 
 # model_to_estimator 自己会丢掉什么：每一个不训练的变量。页面“坑”一节引用这个脚本。
 PLAIN_CONVERSION = """
-from toolbox.estimator_bridge import RunConfig, model_to_estimator, tf
+from toolbox.estimator.bridge import RunConfig, model_to_estimator, tf
 model = tf.keras.Sequential([tf.keras.layers.Dense(4, input_shape=(3,), name="dense"),
                              tf.keras.layers.BatchNormalization(name="bn")])
 weights = [w + 0.5 for w in model.get_weights()]

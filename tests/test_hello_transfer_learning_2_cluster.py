@@ -10,7 +10,8 @@ import tensorflow as tf
 import hello_transfer_learning_2 as lesson
 import lesson_2_run
 from lesson_2_run import checkpoint_steps
-from toolbox import drawn_flowers, local_cluster
+from toolbox import drawn_flowers
+from toolbox.estimator import local_cluster
 
 
 @pytest.fixture(scope="module")

@@ -160,16 +160,17 @@ def burst_photos(folder):
 
 def contiguous_split(folder):
     """8：validation_split 取每个文件夹里按名字排在最前的一段；数一数验证集中有几张在训练集里有双胞胎。"""
-    from toolbox import photo_folder
+    from toolbox.photos.folder import open_folder
+    from toolbox.photos.split import split_photos
 
-    photos = photo_folder.open_folder(folder).photos
+    photos = open_folder(folder).photos
     options = {"subset": "validation", "shuffle": False}
     keras_files = ImageDataGenerator(validation_split=0.2).flow_from_directory(folder, **options).filepaths
     first = []
     for _, same_class in itertools.groupby(photos, key=lambda photo: photo.class_name):
         names = sorted(str(photo.path) for photo in same_class)
         first += names[: int(0.2 * len(names))]
-    ours = [str(photo.path) for photo in photo_folder.split(photos)["validation"]]
+    ours = [str(photo.path) for photo in split_photos(photos)["validation"]]
 
     def twins(validation):
         training = {photo.group for photo in photos if str(photo.path) not in validation}
@@ -212,9 +213,9 @@ def interpolation_accuracy(folder):
     from sklearn.preprocessing import StandardScaler
     from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
 
-    from toolbox import imagenet_weights
+    from toolbox.weights import find
 
-    weights = imagenet_weights.find_weights("auto").path
+    weights = find.find_weights("auto").path
     base = MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=weights, pooling="avg")
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=3, random_state=0)
     results = {}
@@ -232,15 +233,15 @@ def interpolation_accuracy(folder):
 
 
 def test_duplicate_daisy_line(photo_dir):
-    from toolbox import photo_folder
-    from toolbox.imagenet_weights import imagenet_labels
-    from toolbox.photo_iterator import flow_from_folder
+    from toolbox.photos.folder import open_folder
+    from toolbox.photos.iterator import flow_from_folder
+    from toolbox.weights.imagenet_labels import imagenet_labels
 
     result = duplicate_daisy(photo_dir)
     assert result["photos"] == [30, 6]
     assert result["reported"] == [40, 8]  # 多出一个 daisy 文件夹
     assert (result["labels"], result["class_indices"]) == (1005, 1002)
-    folder = photo_folder.open_folder(photo_dir)
+    folder = open_folder(photo_dir)
     labels = imagenet_labels()[1:] + folder.class_names
     ours = flow_from_folder(ImageDataGenerator(validation_split=0.2), folder, classes=labels, class_mode="sparse")
     assert len(ours.photos) == 36

@@ -16,17 +16,17 @@ import sys
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from toolbox import (
-    command_line,
-    course_photos,
-    experiments,
-    imagenet_weights,
-    model_folder,
-    photo_folder,
-    prefix_options,
-)
-from toolbox.command_line import OUTPUT_DIR, UserError
-from toolbox.stopwatch import Stopwatch, peak_memory_mb
+from toolbox import course, experiments, model_folder
+from toolbox.frozen_prefix import options as prefix_options
+from toolbox.photos.read import IMAGE_SIZE
+from toolbox.photos.split import split_photos
+from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_float, positive_int
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import OUTPUT_DIR
+from toolbox.terminal.run import run_main
+from toolbox.terminal.stopwatch import Stopwatch, peak_memory_mb
+from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
+from toolbox.weights import find
 
 VALIDATION, TEST = 0.15, 0.15  # 其余 70 % 训练
 HEAD_EPOCHS, HEAD_LEARNING_RATE = 10, 3e-3
@@ -40,16 +40,16 @@ RECIPE = ("unfreeze_from", "views", "epochs", "learning_rate", "batch_size", "en
 
 
 def parse_arguments(argv):
-    parser = command_line.ArgumentParser("第 3 课：解冻 MobileNetV2 的最后几块，用增强的照片微调，诚实地评估。")
-    add, count = parser.add_argument, command_line.positive_int
-    course_photos.add_options(parser)
+    parser = ArgumentParser("第 3 课：解冻 MobileNetV2 的最后几块，用增强的照片微调，诚实地评估。")
+    add, count = parser.add_argument, positive_int
+    course.add_options(parser)
     add("--weights", default="auto", metavar="W", help="底座的权重：auto、imagenet、torchvision、random 或 .h5 文件")
     add("--unfreeze-from", default="block_13_expand", metavar="LAYER", help="从底座的哪一层起解冻")
     add("--views", type=count, default=4, metavar="N", help="每张训练照片几个视图：1 个原样，其余是增强的")
     add("--epochs", type=count, default=6, metavar="N", help="解冻后最多训练几轮")
-    add("--learning-rate", type=command_line.positive_float, default=5e-4, metavar="X", help="解冻后的最高学习率")
+    add("--learning-rate", type=positive_float, default=5e-4, metavar="X", help="解冻后的最高学习率")
     add("--batch-size", type=count, default=32, metavar="N", help="一批几张")
-    add("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
     add("--repeats", type=count, default=1, metavar="N", help="用 N 个种子各做一遍，报告平均与范围；中断后会接着做")
     add("--find-lr", action="store_true", help="不训练到底，只试各个学习率，画出损失曲线")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
@@ -78,7 +78,7 @@ def augment(image, size, seed):
 
 def make_views(count):
     """训练照片的各个视图：第一个原样，其余增强。"""
-    from toolbox.frozen_prefix import CLEAN, View
+    from toolbox.photos.views import CLEAN, View
 
     return [CLEAN, *(View(f"augment-1 {k}", augment) for k in range(1, count))]
 
@@ -88,7 +88,7 @@ def build_model(weights, num_classes):
     from tensorflow.keras import Model, layers
     from tensorflow.keras.applications import MobileNetV2
 
-    base = MobileNetV2(input_shape=(*photo_folder.IMAGE_SIZE, 3), include_top=False, weights=weights.path)
+    base = MobileNetV2(input_shape=(*IMAGE_SIZE, 3), include_top=False, weights=weights.path)
     x = layers.GlobalAveragePooling2D(name="head_pool")(base.output)
     x = layers.Dropout(DROPOUT, name="head_dropout")(x)
     return base, Model(base.input, layers.Dense(num_classes, activation="softmax", name="head_softmax")(x))
@@ -204,11 +204,12 @@ def run_once(args, folder, weights, stage):
     """一个种子的整个实验：划分、建模、训练、评估、保存。返回 metrics；用 --find-lr 或 --shard 时返回 None。"""
     from tensorflow import keras
 
-    from toolbox import frozen_prefix, photo_batches
+    from toolbox import frozen_prefix
+    from toolbox.photos.keras_datasets import every_epoch
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(args.seed)
-    parts = photo_folder.split(folder.photos, VALIDATION, TEST, args.seed)
+    parts = split_photos(folder.photos, VALIDATION, TEST, args.seed)
     print("划分：" + "，".join(f"{PART_NAMES[part]} {len(photos)} 张" for part, photos in parts.items()))
     one_hot = dict(zip(folder.class_names, np.eye(len(folder.class_names), dtype=np.float32), strict=True))
     targets = {part: np.stack([one_hot[photo.class_name] for photo in photos]) for part, photos in parts.items()}
@@ -221,7 +222,7 @@ def run_once(args, folder, weights, stage):
 
     if args.end_to_end:  # 经典做法：每一轮都从照片算起，增强也重新抽取
         network = head = model
-        clean, data = photo_batches.every_epoch(parts, targets, make_views(args.views), args.batch_size, args.seed)
+        clean, data = every_epoch(parts, targets, make_views(args.views), args.batch_size, args.seed)
         head_data = data
     else:
         with stage("计算冻结的部分"):  # 增强在切口之前
@@ -272,15 +273,15 @@ def main(argv=None):
     args = parse_arguments(argv)
     model_folder.target_folder(args.output_dir, args.name)
     stage = Stopwatch()
-    command_line.preload_tensorflow()
+    preload_tensorflow()
     with stage("找照片"):
-        folder = course_photos.find(args)
+        folder = course.find(args)
         folder.report()
     with stage("找权重"):
-        weights = imagenet_weights.find_weights(args.weights)
+        weights = find.find_weights(args.weights)
         print(f"底座的权重：{weights.name}")
     with stage("载入 TensorFlow"):
-        command_line.load_tensorflow()
+        load_tensorflow()
 
     if args.repeats == 1:
         run_once(args, folder, weights, stage)
@@ -297,4 +298,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main, when_interrupted="已算好的冻结部分的输出、做完的种子都在；重新运行同一条命令会接着做。")
+    run_main(main, when_interrupted="已算好的冻结部分的输出、做完的种子都在；重新运行同一条命令会接着做。")

@@ -12,9 +12,16 @@ import sys
 
 import numpy as np
 
-from toolbox import command_line, course_photos, imagenet_weights, model_folder, photo_folder, prefix_options
-from toolbox.command_line import OUTPUT_DIR
-from toolbox.stopwatch import Stopwatch, peak_memory_mb
+from toolbox import course, model_folder
+from toolbox.frozen_prefix import options as prefix_options
+from toolbox.photos.read import IMAGE_SIZE
+from toolbox.terminal.arguments import ArgumentParser, fraction, non_negative_int, positive_int
+from toolbox.terminal.files import OUTPUT_DIR
+from toolbox.terminal.run import run_main
+from toolbox.terminal.stopwatch import Stopwatch, peak_memory_mb
+from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
+from toolbox.weights import find
+from toolbox.weights.imagenet_labels import imagenet_labels
 
 VALIDATION_SPLIT = 0.2
 LEARNING_RATE = 2e-4  # 在验证集上从 1e-3 至 1e-4 选的；Adam 默认的 1e-3 会让各种子相差好几个百分点
@@ -24,19 +31,19 @@ LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categoric
 
 
 def parse_arguments(argv):
-    parser = command_line.ArgumentParser("第 1 课：给冻结的 MobileNetV2 换一个新的头，训练、评估、预测。")
-    add, count = parser.add_argument, command_line.positive_int
-    course_photos.add_options(parser)
+    parser = ArgumentParser("第 1 课：给冻结的 MobileNetV2 换一个新的头，训练、评估、预测。")
+    add, count = parser.add_argument, positive_int
+    course.add_options(parser)
     add("--weights", default="auto", metavar="W", help="底座的权重：auto、imagenet、torchvision、random 或 .h5 文件")
     add("--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数")
     add("--model", choices=["seq", "model"], default="seq", help=f"顺序模型，或在 {CUT_LAYER} 切开的函数式模型")
     add(
-        "--trainable-base-layers", type=command_line.non_negative_int, default=0, metavar="N", help="底座最后几层也训练"
+        "--trainable-base-layers", type=non_negative_int, default=0, metavar="N", help="底座最后几层也训练"
     )
     add("--epochs", type=count, default=5, metavar="N", help="训练几轮")
     add("--batch-size", type=count, default=32, metavar="N", help="一批几张")
-    add("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
-    add("--test-split", type=command_line.fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
+    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--test-split", type=fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
     add("--name", metavar="NAME", help="模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model")
@@ -52,12 +59,12 @@ def make_generators(folder, args):
     from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    from toolbox.photo_iterator import flow_from_folder
+    from toolbox.photos.iterator import flow_from_folder
 
     image_generator = ImageDataGenerator(preprocessing_function=preprocess_input, validation_split=VALIDATION_SPLIT)
     labels = folder.class_names
     if args.class_mode == "sparse":  # 编号接在 ImageNet 的 1,000 类之后：五种花是 1000 至 1004
-        labels = imagenet_weights.imagenet_labels()[1:] + folder.class_names
+        labels = imagenet_labels()[1:] + folder.class_names
     subsets = {"train": "training", "validation": "validation", "test": "test"}
     generators = {
         part: flow_from_folder(
@@ -90,7 +97,7 @@ def build_base(weights, model_kind):
     from tensorflow.keras import Model
     from tensorflow.keras.applications import MobileNetV2
 
-    base = MobileNetV2(input_shape=(*photo_folder.IMAGE_SIZE, 3), include_top=False, weights=weights.path)
+    base = MobileNetV2(input_shape=(*IMAGE_SIZE, 3), include_top=False, weights=weights.path)
     return base if model_kind == "seq" else Model(base.input, base.get_layer(CUT_LAYER).output)
 
 
@@ -201,15 +208,15 @@ def main(argv=None):
     args = parse_arguments(argv)
     target = model_folder.target_folder(args.output_dir, args.name)
     stage = Stopwatch()
-    command_line.preload_tensorflow()
+    preload_tensorflow()
     with stage("找照片"):
-        folder = course_photos.find(args)
+        folder = course.find(args)
         folder.report()
     with stage("找权重"):
-        weights = imagenet_weights.find_weights(args.weights)
+        weights = find.find_weights(args.weights)
         print(f"底座的权重：{weights.name}")
     with stage("载入 TensorFlow"):
-        tf = command_line.load_tensorflow()
+        tf = load_tensorflow()
         from tensorflow import keras
 
         from toolbox import frozen_prefix
@@ -279,4 +286,4 @@ def summarize(metrics, predictions, folder):
 
 
 if __name__ == "__main__":
-    command_line.run(main, when_interrupted="已算好的冻结部分的输出都在，没有写出半成品；重新运行同一条命令会接着做。")
+    run_main(main, when_interrupted="已算好的冻结部分的输出都在，没有写出半成品；重新运行同一条命令会接着做。")

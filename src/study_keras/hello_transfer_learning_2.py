@@ -12,33 +12,31 @@ import math
 
 import numpy as np
 
-from toolbox import (
-    checkpoint_folder,
-    cluster_task,
-    command_line,
-    course_photos,
-    imagenet_weights,
-    local_cluster,
-    model_folder,
-    prefix_options,
-)
-from toolbox.command_line import OUTPUT_DIR
-from toolbox.photo_folder import IMAGE_SIZE
-from toolbox.stopwatch import Stopwatch, peak_memory_mb
+from toolbox import course, model_folder
+from toolbox.estimator import checkpoints as checkpoint_folder
+from toolbox.estimator import cluster_task, local_cluster
+from toolbox.frozen_prefix import options as prefix_options
+from toolbox.photos.read import IMAGE_SIZE
+from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
+from toolbox.terminal.files import OUTPUT_DIR
+from toolbox.terminal.run import run_main
+from toolbox.terminal.stopwatch import Stopwatch, peak_memory_mb
+from toolbox.weights import find
+from toolbox.weights.imagenet_labels import imagenet_labels
 
 LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categorical_crossentropy"}
 
 
 def parse_arguments(argv):
-    parser = command_line.ArgumentParser("第 2 课：同一个模型变成 Estimator，在一台机器或一个集群上训练。")
-    add, count = parser.add_argument, command_line.positive_int
-    course_photos.add_options(parser)
+    parser = ArgumentParser("第 2 课：同一个模型变成 Estimator，在一台机器或一个集群上训练。")
+    add, count = parser.add_argument, positive_int
+    course.add_options(parser)
     add("--weights", default="auto", metavar="W", help="底座的权重：auto、imagenet、torchvision、random 或 .h5 文件")
     add("--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数")
     add("--epochs", type=count, default=5, metavar="N", help="训练几轮")
     add("--steps", type=count, metavar="N", help="训练到第几步为止，一步一批；不给则由 --epochs 算出")
     add("--batch-size", type=count, default=32, metavar="N", help="一批几张")
-    add("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="结果与检查点写在哪里")
     add("--name", default="mobilenetv2_estimator", metavar="NAME", help="结果文件夹的名字")
     add("--cluster", type=count, metavar="N", help="在本机启动一个集群：chief、N 个 worker、参数服务器与 evaluator")
@@ -51,7 +49,7 @@ def parse_arguments(argv):
 
 def launch_cluster(args, argv):
     """在本机启动整个集群。照片与权重先在这里备好：下载只做一次，各进程直接用。"""
-    photos, weights = course_photos.find(args).root, imagenet_weights.find_weights(args.weights)
+    photos, weights = course.find(args).root, find.find_weights(args.weights)
     found = ["--images-dir", photos, "--weights", weights.path or weights.name]
     local_cluster.launch(__file__, argv, found, args.cluster, args.sync)
 
@@ -61,10 +59,10 @@ def make_generators(folder, args):
     from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
     from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
-    from toolbox.photo_iterator import flow_from_folder
+    from toolbox.photos.iterator import flow_from_folder
 
     image_generator = ImageDataGenerator(preprocessing_function=preprocess_input, validation_split=0.2)
-    imagenet = imagenet_weights.imagenet_labels()[1:] if args.class_mode == "sparse" else []
+    imagenet = imagenet_labels()[1:] if args.class_mode == "sparse" else []
     labels = imagenet + folder.class_names
     common = {"classes": labels, "class_mode": args.class_mode, "batch_size": args.batch_size, "seed": args.seed}
     training = flow_from_folder(image_generator, folder, "training", shuffle=False, **common)
@@ -142,7 +140,7 @@ def streaming(batches, kept_shape, target_shape):
 
 def convert(model, config, class_names):
     """model_to_estimator，改正它的一处错误，再添上给服务器用的输出。"""
-    from toolbox import estimator_bridge as tfe
+    from toolbox.estimator import bridge as tfe
 
     converted = tfe.model_to_estimator(model, config=config, checkpoint_format="saver")
 
@@ -165,7 +163,7 @@ def convert(model, config, class_names):
 
 def checkpoint_reporter(steps_per_epoch):
     """读者自己的 CheckpointSaverListener：每存一个检查点就报告一次。"""
-    from toolbox.estimator_bridge import CheckpointSaverListener
+    from toolbox.estimator.bridge import CheckpointSaverListener
 
     class CheckpointReporter(CheckpointSaverListener):
         def after_save(self, session, global_step_value):
@@ -176,15 +174,15 @@ def checkpoint_reporter(steps_per_epoch):
 
 def train(estimator, train_input, eval_input, max_steps, steps_per_epoch, task):
     """单机直接 train；在集群里由 train_and_evaluate 按自己的角色行事。"""
-    from toolbox import estimator_bridge as tfe
-    from toolbox import training_hooks
+    from toolbox.estimator import bridge as tfe
+    from toolbox.estimator import hooks
 
-    stop = training_hooks.StopOnSignal()
-    hooks, listeners = [stop, training_hooks.ShowProgress(max_steps)], [checkpoint_reporter(steps_per_epoch)]
+    stop = hooks.StopOnSignal()
+    hooks, listeners = [stop, hooks.ShowProgress(max_steps)], [checkpoint_reporter(steps_per_epoch)]
     if task is None:
         estimator.train(train_input, max_steps=max_steps, hooks=hooks, saving_listeners=listeners)
     else:
-        report = training_hooks.ReportEvaluation()
+        report = hooks.ReportEvaluation()
         train_spec = tfe.TrainSpec(train_input, max_steps, hooks, listeners)
         eval_spec = tfe.EvalSpec(eval_input, steps=None, exporters=[report], start_delay_secs=0, throttle_secs=1)
         tfe.train_and_evaluate(estimator, train_spec, eval_spec)
@@ -195,7 +193,7 @@ def serving_input_receiver(kept_shape):
     """SavedModel 的入口：默认是 [-1, 1] 的照片张量；另一个是 JPEG 文件的原始字节，解码与缩放都在图里。"""
     import tensorflow as tf
 
-    from toolbox.estimator_bridge import export
+    from toolbox.estimator.bridge import export
 
     def decode(data):
         pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
@@ -221,20 +219,21 @@ def main(argv=None):
     stage = Stopwatch()
 
     with stage("找照片与权重"):
-        folder = course_photos.find(args)
+        folder = course.find(args)
         folder.report()
-        weights = imagenet_weights.find_weights(args.weights)
+        weights = find.find_weights(args.weights)
         checkpoints = checkpoint_folder.path(target)
         if leads:
             checkpoint_folder.claim(checkpoints, folder, weights, args)
 
     with stage("载入 TensorFlow"):
-        from toolbox import estimator_bridge as tfe
+        from toolbox.estimator import bridge as tfe
 
         strategy = tfe.tf.distribute.MultiWorkerMirroredStrategy() if args.sync else None  # 要先于一切运算
         devices = tfe.tf.distribute.MirroredStrategy() if args.mirrored else None
         tfe.tf.keras.utils.set_random_seed(args.seed)
-        from toolbox import frozen_prefix, synchronous
+        from toolbox import frozen_prefix
+        from toolbox.estimator import synchronous
 
     with stage("数据"):
         training, validation, labels = make_generators(folder, args)
@@ -295,4 +294,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main, when_interrupted="检查点都在；重新运行同一条命令会从最近的检查点接着训练。")
+    run_main(main, when_interrupted="检查点都在；重新运行同一条命令会从最近的检查点接着训练。")

@@ -14,9 +14,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
-from toolbox import command_line
-from toolbox.command_line import DATA_DIR, UserError
-from toolbox.worker_processes import process_pool
+from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.progress import Progress
+from toolbox.terminal.run import run_main
+from toolbox.terminal.workers import process_pool
 
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
@@ -43,7 +46,7 @@ def draw_folder(folder, per_class=80, seed=0, workers=None):
     folder = Path(folder)
     tasks = _prepare(folder, per_class, seed)
     workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
-    with command_line.Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
+    with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
         if workers < 2:  # 张数少，开进程的时间比画的时间还长
             for task in tasks:
                 progress.update(_draw(task))
@@ -93,12 +96,12 @@ def _draw(task):
     """画一项任务里的照片，返回张数。在工作进程里运行。"""
     import numpy as np
 
-    from toolbox import flower_painter
+    from toolbox.flower_painting.painter import paint
 
     folder, seed, class_name, numbers = task
     for number in numbers:
         rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name), number])
-        photo, jpeg = flower_painter.paint(class_name, rng), io.BytesIO()
+        photo, jpeg = paint(class_name, rng), io.BytesIO()
         photo.save(jpeg, "JPEG", quality=int(rng.integers(60, 93)))
         _write(folder, folder / class_name / _file_name(number), jpeg.getvalue())
     return len(numbers)
@@ -124,11 +127,11 @@ def save_contact_sheet(folder, file, columns=8, side=104):
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser("画五类花的照片（雏菊、蒲公英、玫瑰、向日葵、郁金香），供没有网络时上课用。")
+    parser = ArgumentParser("画五类花的照片（雏菊、蒲公英、玫瑰、向日葵、郁金香），供没有网络时上课用。")
     default_dir = DATA_DIR / "drawn_flowers"
     parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
-    parser.add_argument("--per-class", type=command_line.positive_int, default=80, metavar="N", help="每类几张")
-    parser.add_argument("--seed", type=command_line.non_negative_int, default=0, metavar="N", help="种子：相同则画相同")
+    parser.add_argument("--per-class", type=positive_int, default=80, metavar="N", help="每类几张")
+    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="种子：相同则画相同")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="另存一张样张图（PNG），每类八张")
     args = parser.parse_args(argv)
 
@@ -140,4 +143,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main, when_interrupted="画完的照片都留着；重新运行同一条命令就接着画。")
+    run_main(main, when_interrupted="画完的照片都留着；重新运行同一条命令就接着画。")

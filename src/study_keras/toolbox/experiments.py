@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from toolbox import model_folder, photo_folder
+from toolbox import model_folder
+from toolbox.photos.folder import photo_list_hash
 
 
 def finished(args, options, folder, weights):
@@ -12,8 +13,8 @@ def finished(args, options, folder, weights):
 
     Args:
         options: 决定结果的选项的名字；它们与权重、照片都相同，才算同样的实验。
-        folder: photo_folder.PhotoFolder。
-        weights: imagenet_weights.Weights。
+        folder: PhotoFolder。
+        weights: weights.find.Weights。
     """
     target = model_folder.target_folder(args.output_dir, args.name)
     try:
@@ -23,7 +24,7 @@ def finished(args, options, folder, weights):
         return None
     wanted = {name: getattr(args, name) for name in options}
     wanted["weights_sha256"] = weights.sha256
-    wanted["photos_sha256"] = photo_folder.photo_list_hash(folder.photos)
+    wanted["photos_sha256"] = photo_list_hash(folder.photos)
     return metrics if all(settings.get(name) == value for name, value in wanted.items()) else None
 
 
@@ -72,7 +73,7 @@ def report_repeats(args, runs):
 
 def report_learning_rates(args, rates, losses, suggested):
     """把各个学习率下的损失画成 output_dir/name_learning_rate.png，打印建议。"""
-    from toolbox.chinese_plots import pyplot
+    from toolbox.terminal.plots import pyplot
 
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")

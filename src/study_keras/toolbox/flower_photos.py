@@ -6,23 +6,26 @@
 """
 
 import errno
-import gzip
 import os
 import re
-import shutil
 import sys
-import tarfile
-import zlib
 from contextlib import contextmanager
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from toolbox.downloads.archive import extract
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
-from toolbox import command_line, resumable_download
-from toolbox.command_line import DATA_DIR, UserError
+import argparse
+
+from toolbox.downloads import resumable
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.errors import UserError, explain
+from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.run import run_main
 
 FOLDER_NAME = "flower_photos"
 URLS = (  # 同一个存储桶的两个名字，常有人只能连上其中一个
@@ -44,7 +47,7 @@ class DownloadFailed(UserError):
     """每个地址都拿不到照片。"""
 
 
-def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resumable_download.DEFAULT_TIMING):
+def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resumable.DEFAULT_TIMING):
     """取得照片，返回 data_dir/flower_photos（一个子文件夹一个类别）；已经有了就直接返回。
 
     Args:
@@ -52,7 +55,7 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
         urls: 排在最前面的地址，http(s):// 或 file://；其后是环境变量里的，最后是 URLS。
         archive: 已经在手里的 .tgz 文件；给了就不下载。
         sha256: 压缩包应有的 SHA-256；与 SHA256 不同时不再试 URLS，那里没有这个文件。
-        timing: 等多久、重试几次，见 resumable_download.Timing。
+        timing: 等多久、重试几次，见 resumable.Timing。
 
     Raises:
         DownloadFailed: 每个地址都拿不到。
@@ -72,7 +75,7 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
         with _one_process_at_a_time(data_dir):
             if not _holds_classes(folder):  # 等的时候，别的进程可能已经取好了
                 found = _brought(archive, sha256) if archive else _download(data_dir, addresses, sha256, timing)
-                _extract(found, folder)
+                extract(found, folder, _holds_classes)
     return folder
 
 
@@ -82,7 +85,7 @@ def _disk_errors_explained(data_dir):
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(command_line.explain(error)) from error
+            raise UserError(explain(error)) from error
         raise UserError(
             f"{data_dir} 所在的磁盘满了，压缩包与照片一共要约 500 MB。"
             "请腾出空间再运行（已下载的会留着），或用 --data-dir 换一个磁盘。"
@@ -125,7 +128,7 @@ def _download(data_dir, addresses, sha256, timing):
     name = f"{FOLDER_NAME}.tgz" if sha256 == SHA256 else f"{FOLDER_NAME}-{sha256[:8]}.tgz"
     archive = data_dir / name
     if archive.is_file():
-        if resumable_download.sha256_of(archive) == sha256:
+        if resumable.sha256_of(archive) == sha256:
             return archive
         print(f"{archive} 的 SHA-256 不符，不用它，重新下载。", flush=True)
     for url in addresses:
@@ -133,10 +136,10 @@ def _download(data_dir, addresses, sha256, timing):
         try:
             if urlsplit(url).scheme == "file":
                 return _local_file(url, sha256)
-            resumable_download.download(url, archive, sha256, timing, SLOW_HINT)
+            resumable.download(url, archive, sha256, timing, SLOW_HINT)
             print(f"压缩包留在 {archive}，有了照片就可以删掉。", flush=True)
             return archive
-        except resumable_download.Unavailable as error:
+        except resumable.Unavailable as error:
             print(f"  这个地址不行：{error}", flush=True)
     raise DownloadFailed(f"试过 {len(addresses)} 个地址，都下载不到 {name}。{WAYS_OUT}。")
 
@@ -146,16 +149,16 @@ def _local_file(url, sha256):
     parts = urlsplit(url)
     path = Path(url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc not in ("", "localhost") else parts.path))
     if not path.is_file():
-        raise resumable_download.Unavailable(f"没有 {path} 这个文件")
-    if resumable_download.sha256_of(path) != sha256:
-        raise resumable_download.Unavailable("SHA-256 不符")
+        raise resumable.Unavailable(f"没有 {path} 这个文件")
+    if resumable.sha256_of(path) != sha256:
+        raise resumable.Unavailable("SHA-256 不符")
     return path
 
 
 def _brought(archive, sha256):
     """读者自己带来的压缩包；内容不是约定的那一个，就要读者用 --sha256 说明信得过它。"""
     archive = Path(archive).expanduser()
-    actual = resumable_download.sha256_of(archive)
+    actual = resumable.sha256_of(archive)
     if actual != sha256:
         raise UserError(
             f"{archive} 的 SHA-256 是 {actual}，应当是 {sha256}：可能没有下载完整。"
@@ -164,51 +167,14 @@ def _brought(archive, sha256):
     return archive
 
 
-def _extract(archive, folder):
-    """解压到旁边的临时文件夹，完整了才改名为 folder；含有不安全的成员就整个拒绝。"""
-    print(f"解压 {archive} ……", flush=True)
-    aside = folder.with_name(f".{FOLDER_NAME}.extracting")
-    shutil.rmtree(aside, ignore_errors=True)  # 被强行结束的运行留下的
-    aside.mkdir()
-    try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            # Python 3.11.4 之前没有 data_filter；那时只靠 _check_member
-            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
-            for member in tar:
-                _check_member(member, archive)
-                tar.extract(member, aside)
-            while stream.read(1 << 20):  # 读到底，gzip 才会核对校验和
-                pass
-        if not _holds_classes(aside / FOLDER_NAME):
-            raise UserError(f"{archive} 里没有 {FOLDER_NAME}/类别/照片 这样的内容。请检查是不是拿错了文件。")
-        if folder.exists():
-            folder.rmdir()  # 只会是空的；Windows 上不能改名盖住它
-        os.replace(aside / FOLDER_NAME, folder)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{archive} 不是完整的 .tgz 压缩包（{error}）。请重新取一份。") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _check_member(member, archive):
-    path = PureWindowsPath(member.name)  # 它认得两种斜杠和盘符，在哪个系统上都一样严格
-    if not (member.isfile() or member.isdir()):
-        problem = "不是普通文件"
-    elif path.anchor or ".." in path.parts:
-        problem = "指向外面"
-    else:
-        return
-    raise UserError(f"{archive} 里的 {member.name!r} {problem}，不安全，没有解压。请换一个来源。")
-
-
 def _sha256_text(text):
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        raise command_line.argparse.ArgumentTypeError("要 64 个十六进制数字")
+        raise argparse.ArgumentTypeError("要 64 个十六进制数字")
     return text.lower()
 
 
 def main(argv=None):
-    parser = command_line.ArgumentParser(
+    parser = ArgumentParser(
         "取得 flower_photos（五种花的 3,670 张照片，229 MB）：下载、核对、解压；断了再运行一次会接着下载。"
     )
     source = parser.add_mutually_exclusive_group()
@@ -231,4 +197,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    run_main(main)

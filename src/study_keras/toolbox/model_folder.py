@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from toolbox import photo_folder
-from toolbox.command_line import UserError, is_running
+from toolbox.photos.folder import photo_list_hash
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import is_running
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
@@ -93,15 +94,15 @@ def write_settings(folder, settings, weights, photos):
 
     Args:
         settings: {选项: 值}。
-        weights: imagenet_weights.Weights。
-        photos: photo_folder.PhotoFolder。
+        weights: weights.find.Weights。
+        photos: PhotoFolder。
     """
     packages = ("tensorflow", "keras", "numpy", "pillow", "ai-edge-litert")
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
     extra = {
         "versions": versions,
         "weights_sha256": weights.sha256,
-        "photos_sha256": photo_folder.photo_list_hash(photos.photos),
+        "photos_sha256": photo_list_hash(photos.photos),
         "excluded_files": len(photos.problems),
     }
     write_json(folder / SETTINGS_FILE, {**settings, **extra})
@@ -136,7 +137,7 @@ def write_history(folder, history):
 
 
 def _draw_curves(path, history):
-    from toolbox.chinese_plots import pyplot
+    from toolbox.terminal.plots import pyplot
 
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")

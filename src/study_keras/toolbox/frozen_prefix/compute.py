@@ -1,0 +1,126 @@
+"""对每张照片的每个视图运行冻结的部分，输出留在磁盘上；磁盘上已有的不再算。"""
+
+import hashlib
+import itertools
+import shutil
+import tempfile
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from toolbox.frozen_prefix.engine import choose, fingerprint, new_engine
+from toolbox.frozen_prefix.options import CACHE_DIR, CACHE_LIMIT_GB
+from toolbox.frozen_prefix.outputs import PrefixOutputs
+from toolbox.frozen_prefix.store import PrefixStore
+from toolbox.photos.read import PhotoError, open_image
+from toolbox.photos.views import CLEAN, row_key
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.progress import Progress
+from toolbox.terminal.workers import cores
+
+DECODING_VERSION = 1  # 改了照片的读法或缩放，就加一：旧的输出不再能用
+
+
+def compute(
+    prefix,
+    photos,
+    *,
+    views=(CLEAN,),
+    cache_dir=CACHE_DIR,
+    keep=True,
+    limit_gb=CACHE_LIMIT_GB,
+    engine="auto",
+    shard=None,
+):
+    """对每张照片的每个视图运行 prefix，返回 PrefixOutputs；磁盘上已有的不再算。
+
+    每个核一个线程，各自读照片、运行 prefix、把输出写进仓库；占用的内存与照片数无关。随时可以中断或被杀，
+    再运行一次就接着算；几个进程、几台机器可以同时写同一个 cache_dir。
+
+    Args:
+        prefix: split_model 的前一半；或任何输入 [-1, 1] 的 (n, 高, 宽, 3)、输出一个张量的模型（tf_keras 的也行）。
+        photos: Photo 的列表。
+        keep: False 表示写在临时文件夹里，用完删掉。
+        limit_gb: cache_dir 最多用多少 GB（10 的 9 次方字节）。
+        engine: "auto"（有 GPU 时用 keras）、"litert" 或 "keras"。
+        shard: (i, n) 表示只算 n 份中的第 i 份（1 到 n），供 n 台机器分头算；之后不带 shard 再调用一次就齐了。
+
+    Raises:
+        UserError: 超过 limit_gb、磁盘放不下，或有照片读不出来。
+    """
+    engine = choose(engine)
+    temporary = None if keep else tempfile.TemporaryDirectory(prefix="frozen_prefix-", ignore_cleanup_errors=True)
+    root = Path(cache_dir).expanduser() if keep else Path(temporary.name)
+    row_shape = prefix.output_shape[1:]
+    content = f"{fingerprint(prefix)} {engine} {DECODING_VERSION}"
+    name = f"{'x'.join(map(str, row_shape))}-{engine}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    outputs = PrefixOutputs(PrefixStore(root / name, row_shape), photos, views, temporary)
+    outputs.find(outputs.parts())
+    missing = {part: count for part in outputs.parts(shard) if (count := len(outputs.missing(part)))}
+    outputs.computed = sum(missing.values())
+    if missing:
+        _check_space(root, outputs.computed * outputs.store.row_bytes, limit_gb if keep else float("inf"))
+        with Progress("计算冻结部分", total=outputs.computed) as progress:
+            _compute_parts(outputs, list(missing), new_engine(engine, prefix, root / name), progress)
+        outputs.find(list(missing))
+    return outputs
+
+
+def _check_space(root, needed, limit_gb):
+    used = sum(path.stat().st_size for path in root.rglob("*.rows"))
+    free = shutil.disk_usage(root).free
+    sizes = f"冻结部分的输出还要写 {needed / 1e9:.2f} GB"
+    if used + needed > limit_gb * 1e9:
+        raise UserError(
+            f"{sizes}，加上 {root} 里已有的 {used / 1e9:.2f} GB，超过上限 {limit_gb:g} GB。"
+            "请删掉这个文件夹里不再用的，或调大 --cache-limit。"
+        )
+    if needed > free:
+        raise UserError(f"{sizes}，而 {root} 所在的磁盘只剩 {free / 1e9:.2f} GB。请用 --cache-dir 换一个磁盘。")
+
+
+def _compute_parts(outputs, parts, engine, progress):
+    """每个核一个线程，各自一份一份地取来算。"""
+    waiting = deque(parts)
+
+    def work():
+        runner = engine.runner()
+        while True:
+            try:
+                part = waiting.popleft()
+            except IndexError:
+                return
+            _compute_part(outputs.store, engine, runner, part, outputs.missing(part), progress)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        try:
+            for future in as_completed([pool.submit(work) for _ in range(cores())]):
+                future.result()
+        finally:
+            waiting.clear()  # 出错或 Ctrl-C：各线程写完手上的一份就停
+
+
+def _compute_part(store, engine, runner, part, records, progress):
+    """算出一份里缺的行，写成一个段文件。records：{键: (照片, 视图)}。"""
+    keys = sorted(records, key=lambda key: (records[key][0].sha256, records[key][1].key))  # 同一张照片的视图相邻
+    if store.segment(part, keys).exists():  # 同时运行的另一个进程刚刚算好
+        progress.update(len(keys))
+        return
+    with store.writing(part, keys) as append:
+        pixels = _pixels((records[key] for key in keys), engine.image_size)
+        while batch := list(itertools.islice(pixels, engine.batch_size)):
+            append(runner(np.stack(batch)))
+            progress.update(len(batch))
+
+
+def _pixels(records, size):
+    """依次给出各个视图的 uint8 像素；同一张照片只读一次。"""
+    for photo, group in itertools.groupby(records, key=lambda record: record[0]):
+        try:
+            image = open_image(photo.path, 2 * max(size))
+        except (PhotoError, OSError) as error:
+            raise UserError(f"照片 {photo.path} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
+        for _, view in group:
+            yield view.render(image, size, int.from_bytes(row_key(photo, view)[:8], "big"))

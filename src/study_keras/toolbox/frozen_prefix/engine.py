@@ -1,0 +1,162 @@
+"""怎样运行冻结部分：CPU 上每个核一个单线程的 LiteRT 解释器，GPU 上成批交给 Keras。"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from toolbox.frozen_prefix.store import written_aside
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.tensorflow_start import without_native_messages
+
+RELATIVE_TOLERANCE = 1e-4  # 转换后与 Keras 的输出最多差这么多（相对于最大的输出）
+
+
+def choose(kind):
+    """auto 换成实际用的引擎：TensorFlow 看得见 GPU 就用 keras，否则用 litert。"""
+    if kind != "auto":
+        return kind
+    import tensorflow as tf
+
+    return "keras" if tf.config.list_physical_devices("GPU") else "litert"
+
+
+def fingerprint(prefix):
+    """结构与权重的 SHA-256。层的名字（会随建模的先后变）与 trainable 不影响结果，不算在内。"""
+    config = json.loads(prefix.to_json())
+    names = {}
+    _collect_layer_names(config, names)
+    digest = hashlib.sha256(json.dumps(_rename(config, names), sort_keys=True).encode())
+    for weight in prefix.get_weights():
+        digest.update(f"{weight.dtype}{weight.shape}".encode())
+        digest.update(np.ascontiguousarray(weight).data)
+    return digest.hexdigest()
+
+
+def _collect_layer_names(config, names):
+    inner = config.get("config", {})
+    names.setdefault(inner.get("name"), f"#{len(names)}")
+    for layer in inner.get("layers", ()):
+        _collect_layer_names(layer, names)
+
+
+def _rename(value, names):
+    if isinstance(value, dict):
+        return {key: _rename(item, names) for key, item in value.items() if key != "trainable"}
+    if isinstance(value, list):
+        return [_rename(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+class KerasEngine:
+    """由 Keras 自己算（GPU，或需要与 Keras 逐位一致时）。"""
+
+    batch_size = 32
+
+    def __init__(self, prefix, folder):
+        import tensorflow as tf
+
+        self.image_size = prefix.input_shape[1:3]
+        image = tf.TensorSpec((None, *prefix.input_shape[1:]), tf.float32)
+        self._call = tf.function(lambda images: prefix(images, training=False), input_signature=[image])
+
+    def runner(self):
+        """返回一个函数：uint8 照片 (n, 高, 宽, 3) -> float32 输出 (n, ...)。各线程可以共用。"""
+        return lambda pixels: self._call(_to_input(pixels)).numpy()
+
+
+class LiteRTEngine:
+    """转换成 LiteRT，由 XNNPACK 运行；转换的结果放在 folder 里，下次直接用。"""
+
+    batch_size = 1  # 成批并不更快：一张照片就已装满一个核
+
+    def __init__(self, prefix, folder):
+        self.image_size = prefix.input_shape[1:3]
+        with without_native_messages():
+            self._path = _kept_conversion(folder) or _convert(prefix, folder)
+            self.runner()  # 第一次建立解释器时 LiteRT 会写一行英文
+
+    def runner(self):
+        """返回一个函数：uint8 照片 (1, 高, 宽, 3) -> float32 输出 (1, ...)。每个线程要自己的一个。"""
+        return _interpreter(model_path=str(self._path))
+
+
+def new_engine(kind, prefix, folder):
+    """kind：choose 的结果。"""
+    return {"keras": KerasEngine, "litert": LiteRTEngine}[kind](prefix, folder)
+
+
+def _to_input(pixels):
+    """[0, 255] 换算到 [-1, 1]，与 MobileNetV2 的 preprocess_input 逐位相同。"""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def _interpreter(**model):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(**model, num_threads=1)
+    interpreter.allocate_tensors()
+    image = interpreter.tensor(interpreter.get_input_details()[0]["index"])
+    output = interpreter.get_output_details()[0]["index"]
+
+    def run(pixels):
+        np.divide(pixels, np.float32(127.5), out=image(), dtype=np.float32)  # 直接写进解释器的输入，不另外复制
+        np.subtract(image(), np.float32(1), out=image())
+        interpreter.invoke()
+        return interpreter.get_tensor(output)
+
+    return run
+
+
+def _kept_conversion(folder):
+    """以前转换好的；文件名里有内容的哈希，对不上的（损坏的）删掉。"""
+    for path in sorted(Path(folder).glob("prefix-*.tflite")):
+        if path.stem == f"prefix-{_short_hash(path.read_bytes())}":
+            return path
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _short_hash(content):
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _convert(prefix, folder):
+    """转换并与 Keras 比对。"""
+    import tensorflow as tf
+
+    # 用接受计算图的那个转换器（compat.v1）：from_concrete_functions 会把变量再冻结一遍
+    converter = tf.compat.v1.lite.TFLiteConverter(*_graph_of_constants(prefix))
+    converter.exclude_conversion_metadata = True  # 不写转换环境的说明：为了写它要把整个文件拆开再拼一遍
+    content = converter.convert()
+
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *prefix.input_shape[1:]), np.uint8)
+    expected = prefix(tf.constant(_to_input(pixels)), training=False).numpy()
+    error = np.abs(_interpreter(model_content=content)(pixels) - expected).max()
+    if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
+        raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
+    path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"
+    with written_aside(path) as file:
+        file.write(content)
+    return path
+
+
+def _graph_of_constants(prefix):
+    """prefix 的计算图，权重都成了常数：(GraphDef, [输入], [输出])。权重仍是变量的话，转换出的文件里就没有它们。"""
+    import tensorflow as tf
+
+    shape = (1, *prefix.input_shape[1:])
+    if hasattr(prefix, "stateless_call"):  # Keras 3：权重可以当参数传进去，不必先有变量再换成常数，快一倍
+        parts = [[v.numpy() for v in part] for part in (prefix.trainable_variables, prefix.non_trainable_variables)]
+        with tf.Graph().as_default() as graph:
+            image = tf.compat.v1.placeholder(tf.float32, shape)
+            constants = [[tf.constant(value) for value in part] for part in parts]
+            output, _ = prefix.stateless_call(*constants, image, training=False)
+        return graph.as_graph_def(), [image], [output]
+
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2  # tf_keras
+
+    function = tf.function(lambda images: prefix(images, training=False))
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function(tf.TensorSpec(shape)))
+    return frozen.graph.as_graph_def(), frozen.inputs, frozen.outputs

@@ -1,0 +1,92 @@
+"""命令行选项：中文帮助（注明默认值），出错时只有一行中文，退出码 2。"""
+
+import argparse
+import os
+import sys
+
+from toolbox.terminal.files import PROJECT_DIR
+
+# argparse 自带的英文句子 -> 中文。键是 argparse 源码里交给 gettext 的原文（Python 3.11 至 3.13）。
+_ARGPARSE_CHINESE = {
+    "usage: ": "用法：",
+    "options": "选项",
+    "positional arguments": "参数",
+    "show this help message and exit": "显示这份帮助后退出",
+    "argument %(argument_name)s: %(message)s": "选项 %(argument_name)s：%(message)s",
+    "unrecognized arguments: %s": "不认识的选项或参数：%s",
+    "the following arguments are required: %s": "缺少必需的参数：%s",
+    "one of the arguments %s is required": "下列选项必须给出一个：%s",
+    "not allowed with argument %s": "不能与 %s 同时使用",
+    "ignored explicit argument %r": "不接受取值 %r",
+    "expected one argument": "后面要跟一个值",
+    "expected at most one argument": "后面最多跟一个值",
+    "expected at least one argument": "后面至少要跟一个值",
+    "expected %s argument": "后面要跟 %s 个值",
+    "expected %s arguments": "后面要跟 %s 个值",
+    "invalid %(type)s value: %(value)r": "值 %(value)r 不能当作 %(type)s",
+    "invalid choice: %(value)r (choose from %(choices)s)": "没有 %(value)r 这个选择，可选：%(choices)s",
+    "ambiguous option: %(option)s could match %(matches)s": "%(option)s 可能是 %(matches)s 中的任何一个，请写全",
+}
+
+
+class _ChineseHelpFormatter(argparse.HelpFormatter):
+    """在每条帮助后注明默认值。"""
+
+    def _get_help_string(self, action):
+        text = action.help or ""
+        has_default = action.default not in (None, argparse.SUPPRESS) and not isinstance(action.default, bool)
+        if has_default and "%(default)" not in text:
+            default = str(action.default).removeprefix(str(PROJECT_DIR) + os.sep)  # 项目里的路径写成相对的
+            text += f"（默认 {default}）".replace("%", "%%")
+        return text
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """中文的 argparse.ArgumentParser：每条帮助带默认值，出错时只有一行“错误：……”，退出码 2。"""
+
+    def __init__(self, description, **kwargs):
+        argparse._ = lambda text: _ARGPARSE_CHINESE.get(text, text)
+        argparse.ngettext = lambda one, many, n: argparse._(one if n == 1 else many)
+        kwargs.setdefault("formatter_class", _ChineseHelpFormatter)
+        super().__init__(description=description, allow_abbrev=False, **kwargs)
+        self.add_argument("--debug", action="store_true", help="出错时显示完整的调用栈")
+
+    def error(self, message):
+        print(f"错误：{message}。用 --help 查看全部选项。", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def positive_int(text):
+    """argparse 的 type：不小于 1 的整数。"""
+    return _number(text, int, 1)
+
+
+def non_negative_int(text):
+    """argparse 的 type：不小于 0 的整数。"""
+    return _number(text, int, 0)
+
+
+def positive_float(text):
+    """argparse 的 type：大于 0 的数。"""
+    value = _number(text, float, 0)
+    if value == 0:
+        raise argparse.ArgumentTypeError("要大于 0")
+    return value
+
+
+def fraction(text):
+    """argparse 的 type：0 至 0.5 的比例。"""
+    value = _number(text, float, 0)
+    if value > 0.5:
+        raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {text}")
+    return value
+
+
+def _number(text, kind, minimum):
+    try:
+        value = kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} 不是{'整数' if kind is int else '数'}") from None
+    if not minimum <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"要不小于 {minimum}，给的是 {text}")
+    return value

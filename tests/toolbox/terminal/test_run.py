@@ -1,0 +1,151 @@
+"""命令行约定：退出码、一行中文错误、中文帮助、进度。"""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from conftest import LESSONS_DIR
+from toolbox.terminal.errors import explain
+from toolbox.terminal.progress import Progress
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {lessons!r})
+from toolbox.terminal import tensorflow_start
+from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow, without_native_messages
+def main(argv=None):
+    parser = ArgumentParser("试验")
+    parser.add_argument("--count", type=positive_int, default=3, help="个数")
+    args = parser.parse_args(argv)
+    {body}
+run_main(main, when_interrupted="都还在。")
+"""
+
+
+def run_script(body, *arguments, **kwargs):
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, encoding="utf-8", **kwargs
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ("print(args.count)", 0, ""),
+        ("raise UserError('照片没了。请找回来。')", 2, "错误：照片没了。请找回来。"),
+        ("open('/nowhere/x')", 2, "错误：找不到文件或文件夹（/nowhere/x）"),
+        ("raise OSError(28, 'No space left on device')", 2, "错误：磁盘满了。"),
+        ("raise KeyboardInterrupt", 130, "已中断。都还在。"),
+        ("raise ValueError('a\\nb')", 1, "错误：程序没有料到的情况（ValueError: a b）"),
+        ("raise MemoryError", 1, "错误：内存不够。"),
+    ],
+)
+def test_exit_codes_and_one_line(body, code, words):
+    done = run_script(body)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == (1 if code else 0)
+
+
+def test_error_while_tensorflow_is_loading_does_not_wait_for_it():
+    """载入要一两秒（这里换成永远）；用户的错误立刻说出来，退出码照旧。"""
+    body = """
+    def forever():
+        with tensorflow_start._loading_tensorflow:
+            started.set()
+            threading.Event().wait()
+    import threading
+    started, tensorflow_start.load_tensorflow = threading.Event(), forever
+    preload_tensorflow()
+    started.wait()
+    raise UserError('照片没了。请找回来。')
+    """
+    done = run_script(body.strip(), timeout=60)
+    assert done.returncode == 2 and done.stderr.strip() == "错误：照片没了。请找回来。"
+
+
+def test_error_while_tensorflow_is_really_loading():
+    """同上，真的在载入；无论载入到哪里，只有这一行，没有英文信息，也不崩溃。"""
+    for wait in (0, 0.2, 1):
+        body = f"import time; preload_tensorflow(); time.sleep({wait}); open('/nowhere/x')"
+        done = run_script(body)
+        assert done.returncode == 2 and done.stderr.strip() == "错误：找不到文件或文件夹（/nowhere/x）。请检查路径。"
+    done = run_script("preload_tensorflow(); print(load_tensorflow().__name__)")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "tensorflow", "")
+
+
+def test_only_native_messages_are_withheld():
+    body = """
+    import os
+    with without_native_messages():
+        os.write(2, b"native")
+        print("进度", file=sys.stderr)
+    """
+    assert run_script(body.strip()).stderr.strip() == "进度"
+
+
+def test_debug_shows_the_traceback():
+    done = run_script("raise UserError('甲。')", "--debug")
+    assert done.returncode == 2 and "Traceback" in done.stderr and "错误：甲。" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--count", "0"], "选项 --count：要不小于 1，给的是 0"),
+        (["--count", "三"], "选项 --count：'三' 不是整数"),
+        (["--count"], "选项 --count：后面要跟一个值"),
+        (["--cuont", "3"], "不认识的选项或参数：--cuont 3"),
+    ],
+)
+def test_bad_options(arguments, words):
+    done = run_script("pass", *arguments)
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("错误：") and words in done.stderr
+
+
+def test_help_is_chinese_with_defaults():
+    done = run_script("pass", "--help")
+    assert done.returncode == 0
+    assert "用法：" in done.stdout and "选项:" in done.stdout and "个数（默认 3）" in done.stdout
+    assert not any(word in done.stdout for word in ("usage", "options", "show this"))
+
+
+def test_gbk_console_does_not_crash():
+    import os
+
+    environment = {**os.environ, "PYTHONIOENCODING": "gbk"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(lessons=str(LESSONS_DIR), body="print('照片 \\U0001f33b')")],
+        capture_output=True,
+        env=environment,
+    )
+    assert done.returncode == 0
+
+
+def test_reader_that_leaves_early_causes_no_traceback():
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body="[print('行' * 1000) for _ in range(1000)]")
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(10)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait()
+
+
+def test_progress_lines_when_not_a_terminal(capsys):
+    with Progress("提取", total=10, seconds_between_lines=0) as progress:
+        for _ in range(10):
+            progress.update()
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 10 and lines[-1].startswith("提取：10 张/10 张，每秒") and "剩余约 0 秒" in lines[-1]
+
+
+def test_explanations_name_the_file():
+    error = PermissionError(errno.EACCES, "x", "照片/a.jpg")
+    assert "照片/a.jpg" in explain(error) and "没有权限" in explain(error)
