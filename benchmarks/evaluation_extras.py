@@ -7,6 +7,7 @@
 import json
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -15,7 +16,6 @@ sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import hello_fine_tuning as lesson
 from toolbox import experiments, model_folder
-from toolbox.photos import folder as photo_folder
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import read_photo
 from toolbox.photos.split import split_photos
@@ -34,11 +34,9 @@ def probabilities(model, photos, size, mirrored=False):
 
 def resized(model, size, num_classes):
     """同样的权重，输入 size x size：卷积与全局平均池化都不在乎大小。"""
-    from unittest import mock
-
     from toolbox.weights.find import Weights
 
-    with mock.patch.object(photo_folder, "IMAGE_SIZE", (size, size)):
+    with mock.patch.object(lesson, "IMAGE_SIZE", (size, size)):
         _, larger = lesson.build_model(Weights("random", None, None), num_classes)
     larger.set_weights(model.get_weights())
     return larger

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
@@ -25,7 +26,8 @@ def timed(options, moments):
     """做一遍第 3 课，把每一轮结束时的 (秒, CPU 秒, 验证准确率) 添进 moments；从载入 TensorFlow 之后算起。"""
     from tensorflow import keras
 
-    run_once, fit, start = lesson.run_once, lesson.fit, []
+    run_once, fit = lesson.run_once, lesson.fit
+    start = []
 
     def started(*args):
         start.extend((time.monotonic(), time.process_time()))
@@ -38,11 +40,8 @@ def timed(options, moments):
     def fit_with_clock(network, data, epochs, balance, callbacks=()):
         return fit(network, data, epochs, balance, [*callbacks, Clock()])
 
-    lesson.run_once, lesson.fit = started, fit_with_clock
-    try:
+    with mock.patch.object(lesson, "run_once", started), mock.patch.object(lesson, "fit", fit_with_clock):
         lesson.main(options)
-    finally:
-        lesson.run_once, lesson.fit = run_once, fit
 
 
 def main(argv=None):

@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
@@ -49,11 +50,12 @@ def main(argv=None):
     results = {"seeds": args.seeds, "variants": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name, options in VARIANTS.items():
-            lesson.build_functional = build_flattened if "Flatten" in name else lesson_build_functional
             accuracies = []
             for seed in range(args.seeds):
                 common = ["--images-dir", args.images_dir, "--weights", args.weights, "--seed", str(seed)]
-                lesson.main([*common, *options, "--output-dir", folder, "--name", "run"])
+                build = build_flattened if "Flatten" in name else lesson_build_functional
+                with mock.patch.object(lesson, "build_functional", build):
+                    lesson.main([*common, *options, "--output-dir", folder, "--name", "run"])
                 metrics = json.loads((Path(folder) / "run" / "metrics.json").read_text(encoding="utf-8"))
                 accuracies.append(metrics["validation"]["accuracy"])
             results["variants"][name] = {

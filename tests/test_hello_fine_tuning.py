@@ -15,7 +15,7 @@ import hello_fine_tuning as lesson
 from conftest import LESSONS_DIR, random_pixels
 from toolbox import drawn_flowers, experiments
 from toolbox.photos.folder import open_folder
-from toolbox.photos.keras_datasets import PhotoBatches
+from toolbox.photos.photo_batches import PhotoBatches
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN
 from toolbox.weights import find
@@ -203,7 +203,7 @@ def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
         [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, encoding="utf-8"
     )
     errors = done.stderr.strip().splitlines()
-    assert done.returncode == 2 and len(errors) == 1 and errors[0].startswith("错误：底座里没有 block_99")
+    assert done.returncode == 2 and len(errors) == 1 and errors[0].startswith("错误：基础模型里没有 block_99")
     assert "block_13_expand" in errors[0] and "Conv_1" in errors[0]
     assert list(tmp_path.iterdir()) == []
 
@@ -214,13 +214,12 @@ def test_killed_repeats_resume_and_agree_with_single_runs(quick, tmp_path, monke
     killer = f"""
 import os, sys
 import hello_fine_tuning as lesson
-from toolbox import experiments
-movement = experiments.movement
+movement = lesson.movement
 def killed(model, before):
     if os.path.exists({str(tmp_path / (NAME + "_seed0"))!r}):
         os._exit(9)
     return movement(model, before)
-experiments.movement = killed
+lesson.movement = killed
 lesson.main({arguments!r})
 """
     environment = {**os.environ, "PYTHONPATH": str(LESSONS_DIR), "PYTHONUTF8": "1"}

@@ -202,9 +202,9 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(flower_photos, "fetch", unreachable)
     monkeypatch.setattr(drawn_flowers, "draw_folder", lambda folder: drawn.append(folder) or tmp_path)
     monkeypatch.setattr(course, "open_folder", lambda folder: folder)
-    assert course.find(lesson.parse_arguments([])) == tmp_path
-    assert "！！！没有真实照片：地址都不通。" in capsys.readouterr().out and len(drawn) == 1
-    assert course.find(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
+    assert course.find_photos(lesson.parse_arguments([])) == tmp_path
+    assert "注意：没有真实照片：地址都不通。" in capsys.readouterr().out and len(drawn) == 1
+    assert course.find_photos(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
 
 
 @pytest.mark.parametrize(

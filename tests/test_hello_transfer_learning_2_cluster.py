@@ -4,12 +4,12 @@ import re
 import sys
 import time
 
+import lesson_2_run
 import pytest
 import tensorflow as tf
+from lesson_2_run import checkpoint_steps
 
 import hello_transfer_learning_2 as lesson
-import lesson_2_run
-from lesson_2_run import checkpoint_steps
 from toolbox import drawn_flowers
 from toolbox.estimator import local_cluster
 
@@ -41,9 +41,9 @@ def test_one_command_starts_a_whole_cluster(flowers, cache_dir, tmp_path, capfd)
     shown = capfd.readouterr().out
     assert lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
     assert last_step(tmp_path) >= 300
-    shards = re.findall(r"\[(chief|worker 0|worker 1)\] 训练 (\d+) 张，这个进程读 (\d+) 张", shown)
-    assert {role for role, *_ in shards} == {"chief", "worker 0", "worker 1"}
-    assert sum(int(own) for _, _, own in shards) == int(shards[0][1])
+    (whole,) = set(re.findall(r"训练 (\d+) 张；一轮", shown))
+    shards = dict(re.findall(r"\[(chief|worker 0|worker 1)\] 这个进程读 (\d+) 张", shown))
+    assert set(shards) == {"chief", "worker 0", "worker 1"} and sum(map(int, shards.values())) == int(whole)
     steps = dict(re.findall(r"\[(.+?)\] 训练停在第 \d+ 步，其中 (\d+) 步由这个进程做", shown))
     assert set(steps) == {"chief", "worker 0", "worker 1"} and sum(map(int, steps.values())) >= 300
     evaluated = re.findall(r"\[evaluator\] 评估：第 (\d+) 步，验证准确率 ([\d.]+)", shown)

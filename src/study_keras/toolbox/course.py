@@ -1,11 +1,36 @@
-"""一课用哪些照片：自己的文件夹、已有的或下载的 flower_photos、自己画的花。"""
+"""各课共同的部分：共同的选项，以及一课的开头（找到照片与权重，载入 TensorFlow）。"""
 
-from toolbox import drawn_flowers, flower_photos
+from toolbox import drawn_flowers, flower_photos, model_folder
+from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
-from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.arguments import non_negative_int, positive_int
+from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR
+from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
+from toolbox.weights.find import find_weights
+
+LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categorical_crossentropy"}
 
 
-def add_options(parser):
+def add_options(parser, epochs, name, name_help="模型文件夹的名字"):
+    """给 parser 添上各课共同的选项。
+
+    Args:
+        epochs: --epochs 的默认值。
+        name: --name 的默认值。
+    """
+    add_photo_options(parser)
+    add = parser.add_argument
+    sources = "auto、imagenet、torchvision、random 或 .h5 文件"
+    add("--weights", default="auto", metavar="W", help=f"基础模型的权重：{sources}")
+    add("--epochs", type=positive_int, default=epochs, metavar="N", help="最多训练几轮")
+    add("--batch-size", type=positive_int, default=32, metavar="N", help="一批几张")
+    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
+    add("--name", default=name, metavar="NAME", help=name_help)
+    add_feature_options(parser)
+
+
+def add_photo_options(parser):
     """给 parser 添上 --images-dir 与 --drawn。"""
     parser.add_argument(
         "--images-dir", metavar="DIR", help="自己的照片：一个子文件夹一个类别；不给则用 flower_photos，没有就下载"
@@ -13,7 +38,14 @@ def add_options(parser):
     parser.add_argument("--drawn", action="store_true", help="不用照片，立刻用自己画的花")
 
 
-def find(args):
+def add_class_mode(parser):
+    """给 parser 添上 --class-mode（第 1、2 课）。"""
+    parser.add_argument(
+        "--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数"
+    )
+
+
+def find_photos(args):
     """按选项打开照片文件夹，返回 PhotoFolder；下载不到 flower_photos 时改用画的花，并说清楚。"""
     if args.images_dir:
         return open_folder(args.images_dir)
@@ -21,5 +53,52 @@ def find(args):
         try:
             return open_folder(flower_photos.fetch())
         except flower_photos.DownloadFailed as error:
-            print(f"\n！！！没有真实照片：{error}\n！！！下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
+            print(f"\n注意：没有真实照片：{error}\n注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
     return open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
+
+
+def start(args, stage):
+    """一课的开头：确认结果写得下去，找到照片与权重，载入 TensorFlow。
+
+    Args:
+        args: 命令行选项。
+        stage: Stopwatch。
+
+    Returns:
+        (PhotoFolder, Weights)。
+
+    Raises:
+        UserError: 照片、权重或输出文件夹有问题。
+    """
+    model_folder.target_folder(args.output_dir, args.name)
+    preload_tensorflow()
+    folder, weights = find_inputs(args, stage)
+    with stage("载入 TensorFlow"):
+        tf = load_tensorflow()
+        print(f"GPU：{len(tf.config.list_physical_devices('GPU'))} 个（没有也可以）")
+    return folder, weights
+
+
+def find_inputs(args, stage):
+    """找到照片与权重，说出找到了什么；返回与 Raises 同 start。"""
+    with stage("找照片"):
+        folder = find_photos(args)
+        folder.report()
+    with stage("找权重"):
+        weights = find_weights(args.weights)
+        print(f"基础模型的权重：{weights.name}")
+    return folder, weights
+
+
+def shard_is_done(args):
+    """用了 --shard 就说明接下来做什么，返回 True：这一份算完了，没有别的可做。"""
+    if args.shard:
+        print("这一份算完了。各份都算完后，不带 --shard 再运行一次。")
+    return bool(args.shard)
+
+
+def found_options(args):
+    """先把照片与权重备好，返回指明它们的选项：各进程直接用，下载只做一次。"""
+    folder = find_photos(args)
+    weights = find_weights(args.weights)
+    return ["--images-dir", folder.root, "--weights", weights.path or weights.name]

@@ -1,8 +1,6 @@
-"""实验的记录：哪些层动了，各个种子的汇总，认出已经做完的，学习率曲线。"""
+"""几个种子的实验：认出已经做完的，汇总，画学习率曲线。"""
 
 import json
-
-import numpy as np
 
 from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
@@ -26,24 +24,6 @@ def finished(args, options, folder, weights):
     wanted["weights_sha256"] = weights.sha256
     wanted["photos_sha256"] = photo_list_hash(folder.photos)
     return metrics if all(settings.get(name) == value for name, value in wanted.items()) else None
-
-
-def movement(model, before):
-    """训练使哪些层移动了多少，打印并返回 {层: 核（kernel）变化的大小 / 原来的大小}，只列动了的。
-
-    Args:
-        before: 训练前的 model.get_weights()。
-    """
-    pairs = list(zip(model.weights, before, strict=True))
-    moved = [(weight, old) for weight, old in pairs if (weight.numpy() != old).any()]
-    changes = {
-        weight.path.split("/")[0]: float(np.linalg.norm(weight.numpy() - old) / np.linalg.norm(old))
-        for weight, old in moved
-        if weight.path.endswith("kernel")
-    }
-    print(f"{len(pairs)} 个张量中，{len(pairs) - len(moved)} 个逐位没有动；动了的层与相对变化：")
-    print("，".join(f"{layer} {change:.2f}" for layer, change in changes.items()))
-    return changes
 
 
 def mean_and_range(values):

@@ -13,6 +13,7 @@ from pathlib import Path
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import is_running
+from toolbox.terminal.stopwatch import peak_memory_mb
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
@@ -82,11 +83,30 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def write_texts(folder, settings, weights, photos, labels, predictions):
-    """一次写好 settings.json、labels.txt 与 predictions.csv；各参数见下面三个函数。"""
-    write_settings(folder, settings, weights, photos)
-    write_labels(folder, labels)
-    write_predictions(folder, predictions)
+def save(results, stage, args, photos, weights, labels, *, metrics, predictions, model=None, history=None):
+    """把一次训练的全部成果写进 results（writing 给出的文件夹），返回补上用时、内存、种子与权重之后的 metrics。
+
+    Args:
+        stage: Stopwatch；各步的用时也写进 metrics.json。
+        args: 命令行选项，写进 settings.json。
+        photos: PhotoFolder。
+        weights: weights.find.Weights。
+        labels: 模型各个输出是什么类别。
+        metrics: evaluation.report 的结果。
+        predictions: evaluation.prediction_rows 的结果。
+        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、history.csv 与 curves.png。
+    """
+    with stage("保存"):
+        if model is not None:
+            model.save(results / MODEL_FILE)
+            write_history(results, history)
+        write_settings(results, vars(args), weights, photos)
+        write_labels(results, labels)
+        write_predictions(results, predictions)
+    metrics = metrics | {"seconds": stage.seconds, "peak_memory_mb": peak_memory_mb()}
+    metrics = metrics | {"seed": args.seed, "weights": weights.name}
+    write_json(results / METRICS_FILE, metrics)
+    return metrics
 
 
 def write_settings(folder, settings, weights, photos):

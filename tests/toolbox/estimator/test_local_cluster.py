@@ -17,7 +17,7 @@ from toolbox.terminal.errors import UserError
 MEMBER = """
 import json, os, pathlib, signal, sys, time
 sys.path.insert(0, {lessons!r})
-from toolbox import local_cluster
+from toolbox.estimator import local_cluster
 task = json.loads(os.environ["TF_CONFIG"])["task"]
 name = task["type"] + str(task["index"])
 folder = pathlib.Path({folder!r})

@@ -272,23 +272,25 @@ class TestOutputs:
         for expected, actual in zip(trained(by_hand), trained(by_fit), strict=True):
             np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
-    def test_batches_can_draw_one_view_per_photo_and_carry_weights(self, prefix, photos, tmp_path):
+    def test_batches_can_draw_one_view_per_photo(self, prefix, photos, tmp_path):
         views = (CLEAN, View("flipped", flipped))
         outputs = frozen_prefix.compute(prefix, photos, views=views, cache_dir=tmp_path, engine="keras")
         rows = np.arange(len(outputs)).reshape(-1, 2)
         ids = np.arange(len(photos))
-        batches = outputs.batches(ids, len(ids), rows=rows, sample_weight=ids / 10)
+        ((values, labels),) = outputs.batches(ids, len(ids)).as_numpy_iterator()
+        np.testing.assert_array_equal(values, outputs[rows[labels, 0]])  # 不说 augmented，就总是第一个视图
+        batches = outputs.batches(ids, len(ids), augmented=True)
         drawn = set()
         for _ in range(4):
-            ((values, labels, weights),) = batches.as_numpy_iterator()
-            np.testing.assert_array_equal(weights, labels / 10)
+            ((values, labels),) = batches.as_numpy_iterator()
+            np.testing.assert_array_equal(labels, ids)
             is_clean = (values == outputs[rows[:, 0]]).all(axis=1)
             is_flipped = (values == outputs[rows[:, 1]]).all(axis=1)
             assert (is_clean | is_flipped).all() and is_clean.any() and is_flipped.any()
             drawn.add(is_clean.tobytes())
         assert len(drawn) > 1
         with pytest.raises(ValueError, match="标签"):
-            outputs.batches(ids[:-1], rows=rows)
+            outputs.batches(ids[:-1])
 
     def test_tf_keras_model(self, base, photos, tmp_path):
         """第 2 课的 Estimator 用 Keras 2；冻结部分同样只算一次，输出相同。"""

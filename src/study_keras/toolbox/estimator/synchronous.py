@@ -3,24 +3,24 @@
 Keras 3 不能用 MultiWorkerMirroredStrategy（keras 的 issue 20585），tf_keras 可以。
 """
 
-from tensorflow.keras import Input, Sequential, models
+from toolbox.later import tf_with_estimator as tf
 
 
 def fit(strategy, model, loss, train_input, epochs, steps_per_epoch):
-    """每一步各 worker 算自己的一批，梯度合在一起，大家同时更新。训练好的头放回 model。
+    """每一步各 worker 算自己的一批，梯度合在一起，大家同时更新。训练好的分类头放回 model。
 
     Args:
         strategy: tf.distribute.MultiWorkerMirroredStrategy，须在一切运算之前建立。
-        model: 顺序模型，前两层冻结，其余是要训练的头。
-        train_input: 输入函数，给出自己那份的 ({"kept": 冻结部分的输出, ...}, 标签)。
+        model: 顺序模型，前两层冻结，其余是要训练的分类头。
+        train_input: 输入函数，给出自己那份的 ({"features": 缓存的特征, ...}, 标签)。
         steps_per_epoch: 全体合起来一轮几批；每个 worker 各做几分之一。
     """
     _, pool, *head = model.layers
     with strategy.scope():  # 变量在这里建立，才会在各 worker 之间保持相同
-        copy = models.clone_model(Sequential([Input(pool.output_shape[1:]), *head]))
+        copy = tf.keras.models.clone_model(tf.keras.Sequential([tf.keras.Input(pool.output_shape[1:]), *head]))
         copy.compile("adam", loss, ["accuracy"])
     batches = strategy.distribute_datasets_from_function(
-        lambda context: train_input().map(lambda features, targets: (features["kept"], targets))
+        lambda context: train_input().map(lambda features, targets: (features["features"], targets))
     )
     steps = max(1, steps_per_epoch // strategy.num_replicas_in_sync)
     copy.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=2)

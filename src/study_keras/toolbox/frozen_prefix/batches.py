@@ -1,4 +1,4 @@
-"""把 PrefixOutputs 一批批交给 Keras；随时只有几批在内存里。"""
+"""把缓存的特征一批批交给 Keras；随时只有几批在内存里。"""
 
 import itertools
 import math
@@ -7,14 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def new_dataset(outputs, rows, targets, batch_size, shuffle, seed):
-    """见 PrefixOutputs.batches。rows：各样本的行号，一维，或二维（每一轮从每一行里任选一个）。
+def new_dataset(features, rows, labels, batch_size, shuffle, seed):
+    """见 CachedFeatures.batches。rows：各样本的行号，一维，或二维（每一轮从每一行里任选一个）。
 
     经 tf.numpy_function 逐批读取：同样的批，经 Dataset.from_generator（Keras 的 PyDataset 也用它）要慢半秒多。
     """
-    targets = [np.asarray(target) for target in targets]
-    if any(len(target) != len(rows) for target in targets):
-        raise ValueError(f"{len(rows)} 个样本，标签或权重却有 {[len(target) for target in targets]} 个")
+    if len(labels) != len(rows):
+        raise ValueError(f"{len(rows)} 张照片，标签却有 {len(labels)} 个")
     epochs = _epochs(rows, shuffle, seed)
     order = drawn = None
 
@@ -23,10 +22,10 @@ def new_dataset(outputs, rows, targets, batch_size, shuffle, seed):
         if batch == 0:  # 从头读起就是新的一轮
             order, drawn = next(epochs)
         chosen = order[batch * batch_size : (batch + 1) * batch_size]
-        return outputs[drawn[chosen]], *(target[chosen] for target in targets)
+        return features[drawn[chosen]], labels[chosen]
 
-    types = [np.float32, *(target.dtype for target in targets)]
-    shapes = [outputs.shape[1:], *(target.shape[1:] for target in targets)]
+    types = [np.float32, labels.dtype]
+    shapes = [features.shape[1:], labels.shape[1:]]
 
     def load(batch):
         arrays = tf.numpy_function(read, [batch], types)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.frozen_prefix.engine import choose, fingerprint, new_engine
+from toolbox.frozen_prefix.features import CachedFeatures
 from toolbox.frozen_prefix.options import CACHE_DIR, CACHE_LIMIT_GB
-from toolbox.frozen_prefix.outputs import PrefixOutputs
 from toolbox.frozen_prefix.store import PrefixStore
 from toolbox.photos.read import PhotoError, open_image
 from toolbox.photos.views import CLEAN, row_key
@@ -34,7 +34,7 @@ def compute(
     engine="auto",
     shard=None,
 ):
-    """对每张照片的每个视图运行 prefix，返回 PrefixOutputs；磁盘上已有的不再算。
+    """对每张照片的每个视图运行 prefix，返回 CachedFeatures；磁盘上已有的不再算。
 
     每个核一个线程，各自读照片、运行 prefix、把输出写进仓库；占用的内存与照片数无关。随时可以中断或被杀，
     再运行一次就接着算；几个进程、几台机器可以同时写同一个 cache_dir。
@@ -56,16 +56,16 @@ def compute(
     row_shape = prefix.output_shape[1:]
     content = f"{fingerprint(prefix)} {engine} {DECODING_VERSION}"
     name = f"{'x'.join(map(str, row_shape))}-{engine}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    outputs = PrefixOutputs(PrefixStore(root / name, row_shape), photos, views, temporary)
-    outputs.find(outputs.parts())
-    missing = {part: count for part in outputs.parts(shard) if (count := len(outputs.missing(part)))}
-    outputs.computed = sum(missing.values())
+    features = CachedFeatures(PrefixStore(root / name, row_shape), photos, views, temporary)
+    features.find(features.buckets())
+    missing = {bucket: count for bucket in features.buckets(shard) if (count := len(features.missing(bucket)))}
+    features.computed = sum(missing.values())
     if missing:
-        _check_space(root, outputs.computed * outputs.store.row_bytes, limit_gb if keep else float("inf"))
-        with Progress("计算冻结部分", total=outputs.computed) as progress:
-            _compute_parts(outputs, list(missing), new_engine(engine, prefix, root / name), progress)
-        outputs.find(list(missing))
-    return outputs
+        _check_space(root, features.computed * features.store.row_bytes, limit_gb if keep else float("inf"))
+        with Progress("计算冻结部分", total=features.computed) as progress:
+            _compute_buckets(features, list(missing), new_engine(engine, prefix, root / name), progress)
+        features.find(list(missing))
+    return features
 
 
 def _check_space(root, needed, limit_gb):
@@ -81,34 +81,34 @@ def _check_space(root, needed, limit_gb):
         raise UserError(f"{sizes}，而 {root} 所在的磁盘只剩 {free / 1e9:.2f} GB。请用 --cache-dir 换一个磁盘。")
 
 
-def _compute_parts(outputs, parts, engine, progress):
-    """每个核一个线程，各自一份一份地取来算。"""
-    waiting = deque(parts)
+def _compute_buckets(features, buckets, engine, progress):
+    """每个核一个线程，各自一个桶一个桶地取来算。"""
+    waiting = deque(buckets)
 
     def work():
         runner = engine.runner()
         while True:
             try:
-                part = waiting.popleft()
+                bucket = waiting.popleft()
             except IndexError:
                 return
-            _compute_part(outputs.store, engine, runner, part, outputs.missing(part), progress)
+            _compute_bucket(features.store, engine, runner, bucket, features.missing(bucket), progress)
 
     with ThreadPoolExecutor(cores()) as pool:
         try:
             for future in as_completed([pool.submit(work) for _ in range(cores())]):
                 future.result()
         finally:
-            waiting.clear()  # 出错或 Ctrl-C：各线程写完手上的一份就停
+            waiting.clear()  # 出错或 Ctrl-C：各线程写完手上的一桶就停
 
 
-def _compute_part(store, engine, runner, part, records, progress):
-    """算出一份里缺的行，写成一个段文件。records：{键: (照片, 视图)}。"""
+def _compute_bucket(store, engine, runner, bucket, records, progress):
+    """算出一个桶里缺的行，写成一个段文件。records：{键: (照片, 视图)}。"""
     keys = sorted(records, key=lambda key: (records[key][0].sha256, records[key][1].key))  # 同一张照片的视图相邻
-    if store.segment(part, keys).exists():  # 同时运行的另一个进程刚刚算好
+    if store.segment(bucket, keys).exists():  # 同时运行的另一个进程刚刚算好
         progress.update(len(keys))
         return
-    with store.writing(part, keys) as append:
+    with store.writing(bucket, keys) as append:
         pixels = _pixels((records[key] for key in keys), engine.image_size)
         while batch := list(itertools.islice(pixels, engine.batch_size)):
             append(runner(np.stack(batch)))

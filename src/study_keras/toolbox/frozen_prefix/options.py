@@ -1,4 +1,4 @@
-"""各课共同的、关于冻结部分的命令行选项；不导入 Keras，--help 才快。"""
+"""各课共同的、关于缓存的特征的命令行选项；不导入 Keras，--help 才快。"""
 
 import argparse
 import re
@@ -12,11 +12,11 @@ CACHE_LIMIT_GB = 20.0
 ENGINES = ("auto", "litert", "keras")
 
 
-def add_options(parser):
-    """给 parser 添上各选项；解析后用 chosen(args) 取出，交给 frozen_prefix.compute。"""
-    group = parser.add_argument_group("冻结部分（frozen prefix）的输出")
-    group.add_argument("--cache-dir", type=Path, default=CACHE_DIR, help="把输出留在这个文件夹，下次直接用")
-    group.add_argument("--no-cache", action="store_true", help="不留：写在临时文件夹里，用完删掉")
+def add_feature_options(parser):
+    """给 parser 添上各选项；解析后用 feature_options(args) 取出，交给 frozen_prefix.compute。"""
+    group = parser.add_argument_group("缓存的特征（cached features）")
+    group.add_argument("--cache-dir", type=Path, default=CACHE_DIR, help="缓存在这个文件夹，下次直接用")
+    group.add_argument("--no-cache", action="store_true", help="不缓存：写在临时文件夹里，用完删掉")
     group.add_argument("--cache-limit", type=positive_float, default=CACHE_LIMIT_GB, help="--cache-dir 最多用多少 GB")
     group.add_argument(
         "--engine", choices=ENGINES, default="auto",
@@ -25,8 +25,8 @@ def add_options(parser):
     group.add_argument("--shard", type=_shard, metavar="i/n", help="只算 n 份中的第 i 份就结束，供 n 台机器分头算")
 
 
-def chosen(args):
-    """compute 的各关键字参数。"""
+def feature_options(args):
+    """frozen_prefix.compute 的各关键字参数。"""
     return {
         "cache_dir": args.cache_dir,
         "keep": not args.no_cache,

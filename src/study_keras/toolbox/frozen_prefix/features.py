@@ -1,4 +1,4 @@
-"""切口处的输出：在仓库里的哪里，怎样一批批读出来训练。"""
+"""缓存的特征（cached features）：在磁盘的哪里，怎样一批批读出来训练。"""
 
 import itertools
 from collections import defaultdict
@@ -11,10 +11,10 @@ from toolbox.terminal.errors import UserError
 from toolbox.terminal.workers import cores
 
 
-class PrefixOutputs:
-    """各张照片的各个视图在切口处的输出，留在磁盘上。行号 = 照片的序号 * 视图数 + 视图的序号。
+class CachedFeatures:
+    """各张照片的各个视图的特征，留在磁盘上。行号 = 照片的序号 * 视图数 + 视图的序号。
 
-    outputs[[3, 0, 5]] 从磁盘读出这几行：float32 数组，形状 (3, ...)。
+    features[[3, 0, 5]] 从磁盘读出这几行：float32 数组，形状 (3, ...)。
 
     Attributes:
         shape: (行数, ...)。
@@ -26,9 +26,9 @@ class PrefixOutputs:
         self.shape = (len(photos) * len(views), *store.row_shape)
         self.computed = 0
         self._photos, self._views, self._temporary = photos, views, temporary
-        self._photos_of_part = defaultdict(list)  # 按内容哈希的前两位十六进制数，分成 256 份
+        self._photos_in_bucket = defaultdict(list)  # 按内容哈希的前两位十六进制数，分到 256 个桶（bucket）
         for i, photo in enumerate(photos):
-            self._photos_of_part[photo.sha256[:2]].append(i)
+            self._photos_in_bucket[photo.sha256[:2]].append(i)
         self._segments = {}  # {段文件: 编号}；每行只记它在第几号的哪个字节，-1 表示还没有
         self._segment = np.full(len(self), -1, np.int32)
         self._offset = np.zeros(len(self), np.int64)
@@ -44,67 +44,68 @@ class PrefixOutputs:
 
     def _check_computed(self, rows):
         if (self._segment[rows] < 0).any():
-            raise UserError("冻结部分还没有算完。请不带 --shard 再运行一次，补上缺的。")
+            raise UserError("缓存的特征还不全。请不带 --shard 再运行一次，补上缺的。")
 
     @property
     def absent(self):
         """还缺多少行；只有用了 shard 才会缺。"""
         return int((self._segment < 0).sum())
 
-    def parts(self, shard=None):
-        """各份的名字；shard 为 (i, n) 时只有其中第 i 份的。"""
+    def buckets(self, shard=None):
+        """各桶的名字；shard 为 (i, n) 时只有 n 份中的第 i 份。"""
         i, n = shard or (1, 1)
-        return [part for part in sorted(self._photos_of_part) if int(part, 16) % n == i - 1]
+        return [bucket for bucket in sorted(self._photos_in_bucket) if int(bucket, 16) % n == i - 1]
 
-    def missing(self, part):
-        """一份里还没有的：{键: (照片, 视图)}；内容相同的照片只算一张。"""
-        absent = {key: rows[0] for key, rows in self._rows(part).items() if self._segment[rows[0]] < 0}
+    def missing(self, bucket):
+        """一个桶里还没有的：{键: (照片, 视图)}；内容相同的照片只算一张。"""
+        absent = {key: rows[0] for key, rows in self._rows(bucket).items() if self._segment[rows[0]] < 0}
         count = len(self._views)
         return {key: (self._photos[row // count], self._views[row % count]) for key, row in absent.items()}
 
-    def _rows(self, part):
-        """一份里的 {键: 行号的列表}。"""
+    def _rows(self, bucket):
+        """一个桶里的 {键: 行号的列表}。"""
         rows = defaultdict(list)
-        for i in self._photos_of_part[part]:
+        for i in self._photos_in_bucket[bucket]:
             for j, view in enumerate(self._views):
                 rows[row_key(self._photos[i], view)].append(i * len(self._views) + j)
         return rows
 
-    def find(self, parts):
-        """在仓库里找这几份的各行，同时校验；损坏的段文件丢弃，其中的行就成了缺的。"""
+    def find(self, buckets):
+        """在缓存里找这几个桶的各行，同时校验；损坏的段文件丢弃，其中的行就成了缺的。"""
         segments = self.store.segments()
-        for path in itertools.chain.from_iterable(segments[part] for part in parts):
+        for path in itertools.chain.from_iterable(segments[bucket] for bucket in buckets):
             self._segments.setdefault(path, len(self._segments))
 
-        def find(part):
-            rows = self._rows(part)
-            places, damaged = self.store.find(segments[part], rows.keys())
+        def find(bucket):
+            rows = self._rows(bucket)
+            places, damaged = self.store.find(segments[bucket], rows.keys())
             for key, (path, offset) in places.items():
                 self._segment[rows[key]], self._offset[rows[key]] = self._segments[path], offset
             return damaged
 
         with ThreadPoolExecutor(cores()) as pool:
-            damaged = sum(pool.map(find, parts))
+            damaged = sum(pool.map(find, buckets))
         if damaged:
             print(f"{self.store.folder} 里有 {damaged} 个损坏的文件，已丢弃，其中的内容重新计算。")
 
-    def batches(self, labels, batch_size=32, *, rows=None, shuffle=False, seed=0, sample_weight=None):
-        """一批批读出来训练或评估：tf.data.Dataset，每批 (输出, 标签) 或 (输出, 标签, 权重)。
+    def batches(self, labels, batch_size=32, *, shuffle=False, augmented=False, seed=0):
+        """一批批读出来训练或评估：tf.data.Dataset，每批 (特征, 标签)，最后不足一批的也保留。
 
         每从头读一遍就是新的一轮；第 k 轮的顺序只看 (seed, k)。交给 fit 时写 fit(..., shuffle=False)，免得 Keras 警告。
 
         Args:
-            labels: 数组，每个样本一个标签（编号或独热）。
-            rows: 各样本的行号；二维 (样本数, k) 表示每一轮从 k 行里任选一行。None 表示全部行，依次。
-            shuffle: 每一轮重新打乱。最后不足一批的照样给出。
-            sample_weight: 数组，每个样本的权重。
+            labels: 数组，每张照片一个标签（编号或独热）。
+            shuffle: 每一轮重新打乱。
+            augmented: 每一轮从每张照片的各个视图里任选一个；否则总用第一个视图（原样的）。
 
         Raises:
+            ValueError: 标签与照片的个数不同。
             UserError: 其中有还没有算的行。
         """
-        from toolbox.frozen_prefix.batches import new_dataset
+        from toolbox.frozen_prefix.batches import new_dataset  # 要导入 TensorFlow；只有训练时才需要
 
-        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
-        targets = (labels,) if sample_weight is None else (labels, sample_weight)
+        rows = np.arange(len(self)).reshape(len(self._photos), len(self._views))
+        if not augmented:
+            rows = rows[:, 0]
         self._check_computed(rows)  # 现在就说，不要等到训练中途
-        return new_dataset(self, rows, targets, batch_size, shuffle, seed)
+        return new_dataset(self, rows, np.asarray(labels), batch_size, shuffle, seed)

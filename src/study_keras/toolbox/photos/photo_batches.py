@@ -1,4 +1,4 @@
-"""经典做法的数据：每一轮都重新读照片、重新增强，交给完整的模型。只用来与“冻结部分只算一次”比较。"""
+"""经典做法的数据：每一轮都重新读照片、重新增强，交给完整的模型；由 iterator.every_epoch 建立。"""
 
 import math
 
@@ -8,18 +8,6 @@ import numpy as np
 from toolbox.photos.read import IMAGE_SIZE, open_image
 from toolbox.photos.views import View, row_key
 from toolbox.terminal.workers import cores
-
-
-def every_epoch(parts, targets, views, batch_size, seed):
-    """返回两份数据，都是 {部分: PhotoBatches}：(每张照片原样、不打乱, 其中训练的换成打乱、增强的)。
-
-    Args:
-        parts: {"train": [...], ...}，split 的结果。
-        targets: {部分: 标签}。
-        views: 训练照片的各个视图，第一个是原样的。
-    """
-    clean = {part: PhotoBatches(photos, targets[part], views[:1], batch_size) for part, photos in parts.items()}
-    return clean, {**clean, "train": PhotoBatches(parts["train"], targets["train"], views, batch_size, True, seed)}
 
 
 class PhotoBatches(keras.utils.PyDataset):
