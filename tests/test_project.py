@@ -48,21 +48,48 @@ def test_help_is_chinese_and_imports_nothing_heavy(script, tmp_path):
     assert done.stdout.startswith("用法：") and "usage" not in done.stdout
 
 
+HANDWRITTEN = ["requirements.txt", "requirements/test.txt", "requirements/photo_check.txt", "requirements/report.txt"]
+GENERATED = ["requirements/constraints.txt", "requirements/lock.txt"]
+
+
 def pins(name):
     return dict(re.findall(r"^([A-Za-z0-9_.\-]+)==(\S+)", read(name), flags=re.MULTILINE))
 
 
+def normal_name(name):
+    return re.sub("[-_.]+", "-", name).lower()
+
+
 def test_requirements_are_pinned_reasoned_and_locked():
-    lock = re.sub(r" *\\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", "\n", read("requirements.lock"))
+    lock = re.sub(r" *\\\n( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", "\n", read("requirements/lock.txt"))
     locked = [line for line in lock.splitlines() if not line.startswith("#")]
-    assert locked == [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
-    names = {re.sub("[-_.]+", "-", line.split("==")[0]).lower(): line for line in locked}
-    for file in ("requirements.txt", "requirements-test.txt"):
+    assert locked == [line for line in read("requirements/constraints.txt").splitlines() if not line.startswith("#")]
+    names = {normal_name(line.split("==")[0]): line for line in locked}
+    for file in HANDWRITTEN:
         for line in read(file).splitlines():
-            if line and not line.startswith(("#", "-c")):
+            if line and not line.startswith(("#", "-c", "-r")):
                 assert re.fullmatch(r"\S+==\S+ +# .*[\u4e00-\u9fff].*", line), line
         for name, version in pins(file).items():
-            assert names[re.sub("[-_.]+", "-", name).lower()].split("==")[1].split(" ")[0] == version
+            assert names[normal_name(name)].split("==")[1].split(" ")[0] == version
+
+
+def test_every_requirements_file_is_constrained_and_known_to_the_tests():
+    files = {f"requirements/{path.name}" for path in (PROJECT_DIR / "requirements").glob("*.txt")}
+    assert files | {"requirements.txt"} == {*HANDWRITTEN, *GENERATED}
+    for file in HANDWRITTEN:
+        (constraints,) = re.findall(r"^-c (\S+)$", read(file), flags=re.MULTILINE)
+        assert (PROJECT_DIR / file).parent / constraints == PROJECT_DIR / "requirements/constraints.txt"
+    lessons = {
+        f"requirements/{name}" for name in re.findall(r"^-r (\S+)$", read("requirements/test.txt"), flags=re.MULTILINE)
+    }
+    assert lessons == set(HANDWRITTEN) - {"requirements.txt", "requirements/test.txt"}
+
+
+@pytest.mark.parametrize("file", HANDWRITTEN + GENERATED)
+def test_pip_reads_requirements_as_utf8_and_from_any_index(file):
+    """没有第一行的声明，旧的 pip 在中文 Windows 上按 GBK 读，安装时就崩溃；写进索引的地址则绕过读者自己的镜像。"""
+    assert read(file).startswith("# -*- coding: utf-8 -*-")
+    assert "://" not in read(file) and not re.search(r"^--(extra-)?index-url|^--find-links", read(file), re.MULTILINE)
 
 
 def test_readme_has_exactly_two_commands():
