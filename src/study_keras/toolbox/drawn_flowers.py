@@ -24,9 +24,7 @@ from toolbox.terminal.workers import process_pool
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
-ELSEWHERE = (
-    "运行 python src/study_keras/toolbox/drawn_flowers.py --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
-)
+ELSEWHERE = "运行 python src/study_keras/toolbox/drawn_flowers.py --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
 _PHOTOS_PER_TASK = 8
 
 
