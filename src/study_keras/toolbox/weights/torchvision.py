@@ -88,11 +88,12 @@ def _reason(stderr):
     return (errors or stderr.split("\n"))[0].strip()[:200] or "原因不明"
 
 
+_LARGEST = 20_000  # 那个文件最长的一段有一万多个操作
 # 那个文件用到的操作；别的（能按声称的大小先占内存的都在其中）不认
-_OPCODES = frozenset(
+_OPCODES = (
     "PROTO STOP MARK EMPTY_TUPLE EMPTY_LIST EMPTY_DICT NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
-    "GLOBAL REDUCE BUILD BINPERSID TUPLE TUPLE1 TUPLE2 APPENDS SETITEM SETITEMS BINPUT BINGET LONG_BINPUT LONG_BINGET".split()
-)
+    "GLOBAL REDUCE BUILD BINPERSID TUPLE TUPLE1 TUPLE2 APPENDS SETITEM SETITEMS BINPUT BINGET LONG_BINPUT LONG_BINGET"
+).split()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -119,9 +120,10 @@ class _Unpickler(pickle.Unpickler):
 def _unpickle(file):
     """读出一段 pickle；先只看它用了哪些操作，再真的读。"""
     start = file.tell()
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name not in _OPCODES or (opcode.name == "LONG_BINPUT" and argument > file.getbuffer().nbytes):
-            raise pickle.UnpicklingError(f"里面不该有操作 {opcode.name}")
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        is_too_large = count > _LARGEST or (opcode.name == "LONG_BINPUT" and argument > _LARGEST)
+        if opcode.name not in _OPCODES or is_too_large:
+            raise pickle.UnpicklingError(f"里面不该有这样的操作 {opcode.name}")
     file.seek(start)
     return _Unpickler(file).load()
 
