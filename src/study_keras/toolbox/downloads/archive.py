@@ -36,8 +36,7 @@ def extract(archive, folder, is_right):
             with _Stream(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
                 for count, member in enumerate(tar, start=1):
                     if problem := _problem_with(member, count, stream):
-                        name = repr(member.name[:LONGEST_NAME])
-                        raise UserError(f"{archive} 里的 {name} {problem}，不安全，没有解压。请换一个来源。")
+                        raise UserError(f"{archive} 里的 {problem}，不安全，没有解压。请换一个来源。")
                     _write(tar, member, aside, folder.name)
                 while stream.read(_CHUNK):  # 读到底，gzip 才会核对校验和
                     pass
@@ -63,15 +62,16 @@ class _Stream(gzip.GzipFile):
 
 
 def _problem_with(member, count, stream):
+    name = repr(member.name[:LONGEST_NAME])
     path = PureWindowsPath(member.name)  # 它认得两种斜杠和盘符，在哪个系统上都一样严格
     if not (member.isfile() or member.isdir()) or member.issparse():
-        return "不是普通文件"
+        return f"{name} 不是普通文件"
     if path.anchor or ".." in path.parts or ":" in member.name:
-        return "指向外面"
+        return f"{name} 指向外面"
     if any(ord(letter) < 32 for letter in member.name) or len(os.fsencode(member.name)) > LONGEST_NAME:
-        return "名字不正常"
+        return f"{name} 名字不正常"
     if count > MAX_MEMBERS or not 0 <= member.size <= MAX_BYTES - stream.tell():
-        return "太大或太多"
+        return f"{name} 太大或太多"
     return None
 
 

@@ -56,9 +56,14 @@ def download(url, target, problem_with, size=None, timing=DEFAULT_TIMING, slow_h
         OSError: 写不了磁盘。
     """
     part = _Part(Path(target), size)
-    if part.size and size in (None, part.size) and problem_with(part.path) is None:
-        part.finish(target)  # 上次刚下全、还没改名就被结束
-        return
+    may_be_complete = part.size and size in (None, part.size)  # 上次刚下全、还没改名就被结束
+    if not may_be_complete or problem_with(part.path):
+        _fill(url, part, problem_with, timing, slow_hint)
+    part.finish(target)
+
+
+def _fill(url, part, problem_with, timing, slow_hint):
+    """下载到 part，直到核对得过；接起来的内容不对，从头再来一次。"""
     for is_last in (False, True):
         try:
             _receive_all(url, part, timing, slow_hint)
@@ -70,7 +75,6 @@ def download(url, target, problem_with, size=None, timing=DEFAULT_TIMING, slow_h
             raise
         problem = problem_with(part.path)
         if problem is None:
-            part.finish(target)
             return
         was_pieced_together = part.is_pieced_together
         part.start_over()
