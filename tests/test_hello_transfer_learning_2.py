@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 import keras
-import lesson_2_run
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import hello_transfer_learning_2 as lesson
+import lesson_2_run
 from toolbox import drawn_flowers
 from toolbox.estimator import cluster_task
 from toolbox.photos.read import read_photo

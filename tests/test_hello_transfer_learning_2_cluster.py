@@ -4,12 +4,12 @@ import re
 import sys
 import time
 
-import lesson_2_run
 import pytest
 import tensorflow as tf
-from lesson_2_run import checkpoint_steps
 
 import hello_transfer_learning_2 as lesson
+import lesson_2_run
+from lesson_2_run import checkpoint_steps
 from toolbox import drawn_flowers
 from toolbox.estimator import local_cluster
 

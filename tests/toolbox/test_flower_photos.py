@@ -8,6 +8,8 @@ import threading
 import time
 
 import pytest
+
+from conftest import LESSONS_DIR
 from flower_archives import (
     ARCHIVE,
     HALF,
@@ -19,8 +21,6 @@ from flower_archives import (
     without_proxies,
 )
 from loopback_server import Answer, LoopbackServer
-
-from conftest import LESSONS_DIR
 from toolbox import flower_photos
 from toolbox.downloads import resumable
 from toolbox.downloads.resumable import Timing

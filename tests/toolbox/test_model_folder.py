@@ -82,3 +82,12 @@ def test_curves_show_chinese(tmp_path, recwarn):
 def test_incomplete_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="model.keras、labels.txt、settings.json"):
         model_folder.find(tmp_path)
+
+
+def test_a_name_too_long_for_the_file_system_is_refused_at_once(tmp_path):
+    with pytest.raises(UserError, match="--name 太长（84 个字）"):
+        model_folder.target_folder(tmp_path, "花" * 84)
+    assert model_folder.target_folder(tmp_path, "花" * 60) == tmp_path / ("花" * 60)
+    with model_folder.writing(tmp_path, "花" * 60) as folder:
+        (folder / "settings.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["花" * 60]

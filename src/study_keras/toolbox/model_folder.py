@@ -1,24 +1,23 @@
 """模型文件夹：一次训练的全部成果。要么完整，要么不存在；后面各课只需要它。"""
 
 import csv
-import glob
 import json
 import os
 import platform
-import shutil
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import is_running
+from toolbox.terminal.files import folder_written_aside
 from toolbox.terminal.stopwatch import peak_memory_mb
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
+LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
 def target_folder(output_dir, name):
@@ -29,6 +28,8 @@ def target_folder(output_dir, name):
     """
     if name in ("", ".", "..") or Path(name).name != name:
         raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
+    if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
+        raise UserError(f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。")
     output_dir = Path(output_dir).expanduser().resolve()
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -49,33 +50,8 @@ def writing(output_dir, name):
     Raises:
         UserError: 同 target_folder。
     """
-    target = target_folder(output_dir, name)
-    _remove_leftovers(target)
-    aside = target.with_name(f".{name}.{os.getpid()}.writing")
-    aside.mkdir()
-    try:
+    with folder_written_aside(target_folder(output_dir, name)) as aside:
         yield aside
-        _replace(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _remove_leftovers(target):
-    """被强行结束（kill -9）的运行留下的临时文件夹；还在运行的别动。"""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.writing"):
-        pid = int(leftover.name.split(".")[-2])
-        if pid == os.getpid() or not is_running(pid):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _replace(aside, target):
-    """让 aside 取代 target；改名之间若被打断，旧的还在 .old 里。"""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(aside, target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(path, value):

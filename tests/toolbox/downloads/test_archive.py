@@ -8,9 +8,9 @@ import sys
 import tarfile
 
 import pytest
-from flower_archives import ARCHIVE, HALF, assert_extracted, files_in, make_archive, pack
 
 from conftest import LESSONS_DIR
+from flower_archives import ARCHIVE, HALF, assert_extracted, files_in, make_archive, pack
 from toolbox.downloads import archive
 from toolbox.terminal.errors import UserError
 

@@ -5,9 +5,9 @@ import os
 import socket
 
 import pytest
+
 from flower_archives import ARCHIVE, HALF, OTHER, PATIENT, QUICK, sha256, without_proxies
 from loopback_server import Answer, LoopbackServer
-
 from toolbox.downloads import resumable
 from toolbox.downloads.resumable import Timing, Unavailable
 from toolbox.terminal.files import sha256_of

@@ -5,9 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from prefix_models import images_of, new_base, photos_in, unfreeze_from, with_head
 
 from conftest import save_jpeg
+from prefix_models import images_of, new_base, photos_in, unfreeze_from, with_head
 from toolbox import frozen_prefix
 from toolbox.frozen_prefix import engine
 from toolbox.photos.views import CLEAN, View

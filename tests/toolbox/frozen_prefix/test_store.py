@@ -11,12 +11,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import prefix_worker
 import pytest
+
+import prefix_worker
+from conftest import save_jpeg
 from prefix_models import images_of, new_base, photos_in, with_head
 from prefix_worker import RecordedPrefix
-
-from conftest import save_jpeg
 from toolbox import frozen_prefix
 from toolbox.terminal.errors import UserError
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from flower_archives import QUICK, without_proxies
-from loopback_server import Answer, LoopbackServer
 
 from conftest import LESSONS_DIR, PROJECT_DIR
+from flower_archives import QUICK, without_proxies
+from loopback_server import Answer, LoopbackServer
 from toolbox.terminal.errors import UserError
 from toolbox.weights import find, torchvision
 from toolbox.weights.imagenet_labels import imagenet_labels

@@ -51,7 +51,7 @@ def compute(
         UserError: 超过 limit_gb、磁盘放不下，或有照片读不出来。
     """
     engine = choose(engine)
-    temporary = None if keep else tempfile.TemporaryDirectory(prefix="frozen_prefix-", ignore_cleanup_errors=True)
+    temporary = None if keep else tempfile.TemporaryDirectory(prefix="study_keras-", ignore_cleanup_errors=True)
     root = Path(cache_dir).expanduser() if keep else Path(temporary.name)
     row_shape = prefix.output_shape[1:]
     content = f"{fingerprint(prefix)} {engine} {DECODING_VERSION}"

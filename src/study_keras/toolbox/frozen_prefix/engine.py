@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.frozen_prefix.store import written_aside
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import written_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
 
 RELATIVE_TOLERANCE = 1e-4  # 转换后与 Keras 的输出最多差这么多（相对于最大的输出）
@@ -137,7 +137,7 @@ def _convert(prefix, folder):
     if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
         raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
     path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"
-    with written_aside(path) as file:
+    with written_aside(path, reproducible=True) as file:
         file.write(content)
     return path
 

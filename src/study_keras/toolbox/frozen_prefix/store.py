@@ -1,6 +1,6 @@
-"""按内容寻址的仓库：冻结部分的输出，一行（row）一个 float32 数组，以 16 字节的键存取。
+"""按内容寻址的缓存：特征，一行（row）一个 float32 数组，以 16 字节的键存取。
 
-一行按它那张照片内容哈希的前两位十六进制数分到 256 份（part）之一。每次把一份里缺的行写成一个段文件：
+一行按它那张照片内容哈希的前两位十六进制数分到 256 个桶（bucket）之一。每次把一个桶里缺的行写成一个段文件：
 
     标记（8 字节）  行数、每行字节数（各 4 字节）  键（每行 16 字节）  各行数据  CRC-32（4 字节）
 
@@ -42,14 +42,14 @@ class PrefixStore:
         remove_leftovers(self.folder)
 
     def segments(self):
-        """{份: 它的各段文件}，顺序固定。"""
-        parts = defaultdict(list)
+        """{桶: 它的各段文件}，顺序固定。"""
+        buckets = defaultdict(list)
         for path in sorted(self.folder.glob("*.rows")):
-            parts[path.name[:2]].append(path)
-        return parts
+            buckets[path.name[:2]].append(path)
+        return buckets
 
     def find(self, segments, wanted):
-        """在一份的各段文件里找 wanted（键的集合），返回 ({键: Place}, 丢弃的损坏文件数)。
+        """在一个桶的各段文件里找 wanted（键的集合），返回 ({键: Place}, 丢弃的损坏文件数)。
 
         含有所要的行的段文件都从头到尾校验一遍；损坏的删掉，里面的行就成了缺的，会重新算。
         """
@@ -83,14 +83,14 @@ class PrefixStore:
             keys = file.read(count * _KEY_BYTES)
         return [keys[i : i + _KEY_BYTES] for i in range(0, len(keys), _KEY_BYTES)]
 
-    def segment(self, part, keys):
+    def segment(self, bucket, keys):
         """恰好依次装着这些键的段文件的路径。"""
-        return self.folder / f"{part}-{hashlib.sha256(b''.join(keys)).hexdigest()[:16]}.rows"
+        return self.folder / f"{bucket}-{hashlib.sha256(b''.join(keys)).hexdigest()[:16]}.rows"
 
     @contextmanager
-    def writing(self, part, keys):
+    def writing(self, bucket, keys):
         """给出 append(rows)，按 keys 的顺序写各行；正常结束时段文件才出现，否则什么也不留下。"""
-        with written_aside(self.segment(part, keys), reproducible=True) as file:
+        with written_aside(self.segment(bucket, keys), reproducible=True) as file:
             crc = 0
 
             def write(data):
