@@ -9,9 +9,10 @@
 import numpy as np
 from tensorflow.keras.preprocessing.image import Iterator  # ImageDataGenerator 各迭代器的公共基类
 
-from toolbox.photos.read import IMAGE_SIZE, read_photo
+from toolbox.photos.read import IMAGE_SIZE, PhotoError, read_photo
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.text import visible
 
 
 class PhotoIterator(Iterator):
@@ -60,7 +61,10 @@ class PhotoIterator(Iterator):
         return images, self._targets(self.classes[index_array])
 
     def _image(self, photo):
-        pixels = read_photo(photo.path, self.target_size).astype(np.float32)
+        try:
+            pixels = read_photo(photo.path, self.target_size).astype(np.float32)
+        except (PhotoError, OSError) as error:
+            raise UserError(f"照片 {visible(photo.path)} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
         pixels = self.image_generator.apply_transform(pixels, self.image_generator.get_random_transform(pixels.shape))
         return self.image_generator.standardize(pixels)
 
@@ -94,7 +98,7 @@ def flow_from_folder(
     photos = folder.photos
     if subset is not None:
         validation = image_generator._validation_split * (1 - test_split)
-        parts = split_photos(photos, validation=validation, test=test_split, seed=seed)
+        parts = split_photos(photos, validation=validation, test=test_split, seed=seed, quiet=subset != "training")
         photos = parts["train" if subset == "training" else subset]
     labels = folder.class_names if classes is None else classes
     return PhotoIterator(
