@@ -3,7 +3,7 @@
 import hashlib
 import math
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from toolbox.photos import given_split as given
 from toolbox.photos.formats import FORMAT_OF_SUFFIX, sniff
 from toolbox.photos.near_duplicates import fingerprint, group_near_duplicates
 from toolbox.photos.read import PhotoError, decode, read_file
+from toolbox.photos.report import print_report, warnings_about
 from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import Progress
@@ -22,7 +23,6 @@ _PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单�
 _BYTES_WORTH_A_WORKER = 20e6  # 照片总共不到这么多字节时，启动工作进程的时间比检查的时间还长
 _BYTES_PER_WORKER = 120e6  # 主进程载入 TensorFlow 的那段时间里，一个工作进程大约能检查这么多；再多一个只会争用 CPU
 _CHECKED_SIDE = 32  # 检查时 JPEG 以 1/8 大小解码，足以发现截断，快得多
-_MOST_NAMED = 20  # 逐个说出名字的，最多这么多
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +65,7 @@ class PhotoFolder:
 
     def report(self):
         """打印每一类的张数，并逐个说出排除了哪些文件、为什么。"""
-        counts = Counter(photo.class_name for photo in self.photos)
-        sizes = "，".join(f"{visible(name)} {counts[name]}" for name in self.class_names)
-        print(f"照片：{visible(self.root)}，共 {len(self.photos)} 张：{sizes}")
-        if self.problems:
-            print(f"排除了 {len(self.problems)} 个不能用的：")
-        for path, reason in self.problems[:_MOST_NAMED]:
-            print(f"  {visible(path.relative_to(self.root).as_posix())}：{visible(reason)}")
-        for reason, count in Counter(_kind(reason) for _, reason in self.problems[_MOST_NAMED:]).most_common():
-            print(f"  ……还有 {count} 个：{visible(reason)}")
-        converted = Counter(_kind(note) for notes in self.notes.values() for note in notes)
-        if converted:
-            print("读的时候：" + "；".join(f"{visible(note)} {count} 张" for note, count in converted.most_common()))
-        if self.ignored:
-            print("略过：" + "、".join(f"{visible(name)}（{count} 处）" for name, count in self.ignored.items()))
-        for warning in self.warnings:
-            print(f"！！！{warning}")
-
-
-def _kind(reason):
-    """原因去掉括号里的细节，好归在一起数。"""
-    return reason.split("（")[0]
+        print_report(self)
 
 
 def open_folder(images_dir, smallest_class=2, given_split=False):
@@ -123,7 +103,7 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
         photos, leaks = given.without_leaks(photos)
         problems += [(photo.path, reason) for photo, reason in leaks]
     folder = PhotoFolder(root, class_names, photos, problems, notes, dict(walk.ignored))
-    folder.warnings += _warnings(folder, walk.followed, too_alike)
+    folder.warnings += warnings_about(folder, walk.followed, too_alike)
     return folder
 
 
@@ -190,27 +170,6 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
                 f"类别 {visible(name)} 只有 {counts[name]} 张能读的照片{why}，少于 {smallest_class} 张，"
                 f"没法划分训练与验证。请添加照片，或移走 {visible(root / name)}。"
             )
-
-
-def _warnings(folder, followed, too_alike):
-    """该让人知道的事，一条一句。"""
-    for path in followed:
-        yield f"跟着链接读了 {visible(path.relative_to(folder.root).as_posix())}，里面的照片算在内。"
-    photos_of, labels_of = defaultdict(list), defaultdict(set)
-    for photo in folder.photos:
-        labels_of[photo.sha256].add(photo.class_name)
-    for photo in folder.photos:
-        if len(labels_of[photo.sha256]) > 1:
-            photos_of[photo.sha256].append(visible(folder.name(photo)))
-    for names in list(photos_of.values())[:_MOST_NAMED]:
-        yield f"一张照片，两个标签：{' = '.join(names)}。请只留一个。"
-    if len(photos_of) > _MOST_NAMED:
-        yield f"一张照片，两个标签：还有 {len(photos_of) - _MOST_NAMED} 张。"
-    for name, count in too_alike.items():
-        yield (
-            f"类别 {visible(name)} 有 {count} 张几乎相同（像是固定的相机拍的），只好逐张划分："
-            "训练与验证的照片差不多一样，验证的准确率会高得不可信。"
-        )
 
 
 def _check_all(paths):

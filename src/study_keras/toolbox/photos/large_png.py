@@ -6,13 +6,14 @@ import zlib
 
 from PIL import Image
 
+from toolbox.photos.formats import png_chunks
 from toolbox.photos.pixels import to_rgb
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG 的颜色类型 → 每像素几个字节（8 位时）
-_ROWS_BYTES = 2**23
+_ROWS_BYTES = 2**22  # 每条约这么多字节
 
 
-def read_large_png(data, image, factor, notes):
+def read_large_png(data, factor, notes):
     """返回缩小到 1/factor 的 RGB 图像；只管 8 位、不隔行的 PNG，别的返回 None。
 
     像素数据边解压边切成条，每条包成一个小 PNG 交给 Pillow。PNG 的一行按上一行来预测，所以每条的前面
@@ -20,17 +21,15 @@ def read_large_png(data, image, factor, notes):
 
     Args:
         data: 去掉了无关块的 PNG（formats.png_for_pixels）。
-        image: 同一文件打开而没有解码的图像。
+        notes: 见 pixels.to_rgb。
     """
-    from toolbox.photos.formats import png_chunks
-
     chunks = list(png_chunks(data))
     width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
     if depth != 8 or interlace:
         return None
     row_bytes = 1 + width * _CHANNELS[color]
     rows = factor * max(1, _ROWS_BYTES // (row_bytes * factor))
-    shared = [chunk for chunk in chunks if chunk[0] in (b"PLTE", b"tRNS")]
+    shared = [chunk for chunk in chunks if chunk[0] not in (b"IHDR", b"IDAT", b"IEND")]
     result = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     stream = _inflated(chunk[1] for chunk in chunks if chunk[0] == b"IDAT")
     last = bytes(row_bytes)
@@ -45,6 +44,8 @@ def read_large_png(data, image, factor, notes):
         body = strip.crop((0, 1, width, count + 1))
         body.format = "PNG"
         result.paste(to_rgb(body, factor, said), (0, top // factor))
+        result.info = {key: value for key, value in strip.info.items() if key != "transparency"}  # EXIF 在这里
+        strip.close()  # 它与解码器互相引用，不关就要等垃圾回收
     notes += dict.fromkeys(said)
     return result
 

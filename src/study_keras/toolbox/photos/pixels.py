@@ -3,11 +3,17 @@
 import numpy as np
 from PIL import Image
 
-_STRIP_BYTES = 2**22  # 大图一条一条地转换，每条约这么多字节
+from toolbox.photos import tiff
+
+_STRIP_BYTES = 2**20  # 大图一条一条地转换，每条约这么多字节
 _SMALL = 2**25  # 解码后不到这么多字节的，整张一次转换
 _SAMPLE = 1000  # 看数值的分布时，最多取这么多行、列
-_INTEGER_RANGES = {(16, 2): (-(2**15), 2**15 - 1), (32, 1): (0, 2**32 - 1), (32, 2): (-(2**31), 2**31 - 1)}
-_PHOTOMETRIC, _BITS, _SAMPLE_FORMAT, _LOWEST, _HIGHEST = 262, 258, 339, 340, 341  # TIFF 的标签
+_INTEGER_RANGES = {  # TIFF 的 (位数, SampleFormat) → 最小与最大的值
+    (8, 2): (-(2**7), 2**7 - 1),
+    (16, 2): (-(2**15), 2**15 - 1),
+    (32, 1): (0, 2**32 - 1),
+    (32, 2): (-(2**31), 2**31 - 1),
+}
 
 
 def decoded_bytes(image):
@@ -38,13 +44,17 @@ def to_rgb(image, factor, notes, png_depth=8):
 def _converter(image, notes, png_depth):
     """一个把 image 的一条变成 RGB 的函数；看全图才能定的（数值范围、是否透明）在这里定好。"""
     transparent = _transparent_color(image, png_depth)
-    if image.mode.startswith("I") or image.mode == "F":
-        low, high = _value_range(image, notes)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I") or image.mode == "F" or tiff.is_signed_bytes(image):
+        low, high = _value_range(image, tags, notes)
         return lambda strip: _gray(strip, low, high, transparent)
+    if png_depth == 16 or tags.get(tiff.BITS, (8,))[0] == 16:
+        notes.append("16 位转成了 8 位")
     if image.mode == "CMYK":
         notes.append("CMYK 转成了 RGB")
-    if image.format == "BMP" and image.mode == "RGBA" and image.getextrema()[3] == (0, 0):
-        return lambda strip: strip.convert("RGB")  # BMP 的第四个字节多半没有写，不是透明
+    alpha = image.getextrema()[3] if image.mode == "RGBA" else (0, 0)
+    if alpha[0] == 255 or (alpha == (0, 0) and image.mode == "RGBA" and image.format == "BMP"):
+        return lambda strip: strip.convert("RGB")  # 处处不透明；BMP 的第四个字节全是零则是没有写
     if image.has_transparency_data:
         notes.append("透明处填成了白色")
         return lambda strip: _on_white(strip, transparent)
@@ -76,6 +86,8 @@ def _gray(strip, low, high, transparent):
     is_transparent = None if transparent is None else values == transparent
     if min(low, high) == 0 and max(low, high) == 2**32 - 1:
         values = values.view(np.uint32)  # Pillow 把它当作有符号的
+    elif values.dtype == np.uint8:
+        values = values.view(np.int8)  # 反之
     pixels = (np.nan_to_num(values.astype(np.float64), nan=min(low, high)) - low) * (255 / (high - low))
     pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     if is_transparent is not None:
@@ -83,22 +95,22 @@ def _gray(strip, low, high, transparent):
     return Image.fromarray(pixels).convert("RGB")
 
 
-def _value_range(image, notes):
+def _value_range(image, tags, notes):
     """(变成 0 的值, 变成 255 的值)，由格式声明的类型决定；WhiteIsZero 的 TIFF 是反的。"""
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(_BITS, (16,))[0]
+    bits = tags.get(tiff.BITS, (16,))[0]
     if image.mode == "F":
         low, high = _float_range(image, tags)
-    elif image.mode == "I" and tags:
-        low, high = _INTEGER_RANGES[bits, tags.get(_SAMPLE_FORMAT, (1,))[0]]
+    elif image.mode in ("I", "L") and tags:
+        low, high = _INTEGER_RANGES[bits, tags.get(tiff.SAMPLE_FORMAT, (1,))[0]]
     else:  # I;16；16 位的 PPM 在 Pillow 里是 I，也已缩放到 65535
         low, high = 0, 2 ** min(bits, 16) - 1
         used = int(_sample(image).max()).bit_length()
         if bits == 16 and 0 < used < 15:
             notes.append(f"16 位的文件只用到 {used} 位，照 16 位读，会偏暗（可能是 {max(used, 10)} 位的数据没有放大）")
     kind = "浮点" if image.mode == "F" else f"{bits} 位"
-    notes.append(f"{kind}转成了 8 位")
-    return (high, low) if tags.get(_PHOTOMETRIC) == 0 else (low, high)
+    if bits != 8:
+        notes.append(f"{kind}转成了 8 位")
+    return (high, low) if tags.get(tiff.PHOTOMETRIC) == 0 else (low, high)
 
 
 def _float_range(image, tags):
@@ -107,7 +119,7 @@ def _float_range(image, tags):
     三者之中取哪个，看除去最亮的千分之一（至少一个像素）之后的最大值：不超过 2、不超过 512、更大。所以几个离群的
     像素改变不了整张照片，只是自己被截断。
     """
-    declared = [tags.get(tag) for tag in (_LOWEST, _HIGHEST)]
+    declared = [tags.get(tag) for tag in (tiff.LOWEST, tiff.HIGHEST)]
     if all(value is not None for value in declared):
         low, high = (float(np.ravel(value)[0]) for value in declared)
         if np.isfinite([low, high]).all() and low < high:

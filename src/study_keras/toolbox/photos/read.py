@@ -7,18 +7,20 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from toolbox.photos import formats
+from toolbox.photos import formats, tiff
 from toolbox.photos.large_png import read_large_png
 from toolbox.photos.pixels import decoded_bytes, to_rgb
 
 IMAGE_SIZE = (224, 224)  # MobileNetV2 的标准输入：高、宽（像素）
 SHORTEST_SIDE = 2 * max(IMAGE_SIZE)  # 大 JPEG 缩小解码后，短边至少还有这么多像素
 MOST_FILE_BYTES = 500_000_000  # 再大的文件不读
-MOST_DECODED_BYTES = 220_000_000  # 解码最多用这么多内存；大文件可以用到自己的四倍（例如不压缩的 TIFF）
-_MOST_RESULT_BYTES = 64_000_000  # 转换后的 RGB 超过这么多就先缩小
-_COPIES = {"WEBP": 4, "AVIF": 4, "HEIF": 4, "JPEG2000": 5}  # 这些解码器另占的内存：约是像素的几倍
+MOST_DECODING_BYTES = 280_000_000  # 读一张最多用这么多内存；大文件可以用到自己的四倍（例如不压缩的 TIFF）
+_ORDINARY = 100_000_000  # 解码后不到这么多字节（2500 万像素）的不缩小
+_MOST_RESULT_BYTES = 16_000_000  # 更大的先缩小到这么多字节再转换
+_COPIES = {"WEBP": 4, "AVIF": 2.8, "HEIF": 4, "JPEG2000": 5}  # 这些解码器连同像素用的内存：约是像素的几倍（测得）
+_MANY_ZEROS = 72  # 其中 8 个是 formats.jpeg_without_end 补的
 _ORIENTATION = 0x0112
 _UPRIGHT = {  # EXIF 的方向 → 转正的变换
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,16 +32,6 @@ _UPRIGHT = {  # EXIF 的方向 → 转正的变换
     8: Image.Transpose.ROTATE_90,
 }
 Image.MAX_IMAGE_PIXELS = None  # Pillow 只看文件声称的像素数；这里改看解码要用的内存，JPEG 可以缩小着读
-for _order in (b"II", b"MM"):  # Pillow 的表里缺的几种灰度 TIFF；反相（WhiteIsZero）由 pixels.py 处理
-    _big = "B" if _order == b"MM" else ""
-    for _photometric in (0, 1):
-        for _bits, _format, _mode in (
-            (16, 1, (f"I;16{_big}", f"I;16{_big}")),
-            (16, 2, ("I", f"I;16{_big}S")),
-            (32, 1, ("I", f"I;32{_big}S")),
-            (32, 2, ("I", f"I;32{_big}S")),
-        ):
-            TiffImagePlugin.OPEN_INFO.setdefault((_order, _photometric, (_format,), 1, (_bits,), ()), _mode)
 
 
 class PhotoError(Exception):
@@ -127,14 +119,19 @@ def _decode(data, shortest_side, notes):
         image = _open_jpeg(data, shortest_side)
         return _finish(image, shortest_side, notes)
     image = Image.open(io.BytesIO(data), formats=[kind])
-    factor = _shrinking(image.size, shortest_side)
-    if kind == "PNG" and decoded_bytes(image) > MOST_DECODED_BYTES:
-        small = read_large_png(data, image, factor, notes)
+    if kind == "PNG" and decoded_bytes(image) > _ORDINARY:
+        small = read_large_png(data, _shrinking(image, shortest_side), notes)
         if small is not None:
-            return _turned(small, _orientation(image), notes)
-    if kind == "JPEG2000" and _memory(image) > MOST_DECODED_BYTES:
-        image.reduce = max(0, factor.bit_length() - 1)
-    _refuse_huge(_memory(image), len(data))
+            return _turned(small, _orientation(small), notes)
+    level = 0
+    if kind == "JPEG2000":  # 它可以直接解码成 1/2、1/4……，默认存了五级
+        most = min(5, (min(image.size) // shortest_side).bit_length() - 1)
+        while level < most and _memory(image, level) > MOST_DECODING_BYTES:
+            level += 1
+        image.reduce = level
+    _refuse_huge(_memory(image, level), len(data))
+    if kind == "TIFF":
+        tiff.mend_tiles(image)
     return _finish(image, shortest_side, notes, data[24] if kind == "PNG" else 8)
 
 
@@ -144,7 +141,7 @@ def _finish(image, shortest_side, notes, png_depth=8):
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append("有好几帧或好几页，只用第一帧")
     orientation = _orientation(image)
-    rgb = to_rgb(image, _shrinking(image.size, shortest_side), notes, png_depth)
+    rgb = to_rgb(image, _shrinking(image, shortest_side), notes, png_depth)
     return _turned(rgb, orientation, notes)
 
 
@@ -156,30 +153,55 @@ def _open_jpeg(data, shortest_side):
         width, height = image.size
         _refuse_huge(2 * samples * width * height, len(data))
     else:
-        image = Image.open(io.BytesIO(formats.jpeg_without_end(data, start)), formats=["JPEG"])
+        data = formats.jpeg_without_end(data, start)
+        _refuse_zeroed(data)
+        image = Image.open(io.BytesIO(data), formats=["JPEG"])
     image.draft(None, (shortest_side, shortest_side))
     _refuse_huge(decoded_bytes(image), len(data))
     return image
 
 
-def _memory(image):
-    """解码这张图像大约要多少字节。"""
-    size = decoded_bytes(image)
-    if image.format == "TIFF":  # 一条（strip）先整个解开，再放进图像
-        rows = min(image.tag_v2.get(278, 2**32 - 1), image.size[1]) if 322 not in image.tag_v2 else 1
-        return size + size * rows // image.size[1]
-    return size * _COPIES.get(image.format, 1)
+def _refuse_zeroed(data):
+    """后面一截是零的 JPEG（没有拷完、磁盘坏了）：零也解得出像素，只是不对。
+
+    去掉这些零还能解完，零就只是补白；去掉一些还能解完，是零太多，不是照片的数据；纯色的照片才会一个也少不得。
+    """
+    zeros = len(data) - len(data.rstrip(b"\0"))
+    if zeros < _MANY_ZEROS or _is_complete(data[: len(data) - zeros + 8]):
+        return
+    if _is_complete(data[: -_MANY_ZEROS // 2]):
+        raise PhotoError("文件不完整（后面一截全是零）")
+
+
+def _is_complete(data):
+    image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    image.draft(None, (1, 1))
+    try:
+        image.load()
+    except OSError:
+        return False
+    return True
+
+
+def _memory(image, level=0):
+    """解码这张图像（宽高各缩小到 1/2**level）大约要多少字节。"""
+    size = decoded_bytes(image) >> 2 * level
+    if image.format == "TIFF":  # 一条先整个解开，再放进图像
+        return int(size * (1 + tiff.strip_share(image)))
+    return int(size * _COPIES.get(image.format, 1))
 
 
 def _refuse_huge(needed, file_bytes):
-    if needed > max(MOST_DECODED_BYTES, 4 * file_bytes):
-        most = MOST_DECODED_BYTES / 1e6
+    if needed > max(MOST_DECODING_BYTES, 4 * file_bytes):
+        most = MOST_DECODING_BYTES / 1e6
         raise PhotoError(f"像素太多：解码要 {needed / 1e6:.0f} MB 内存，最多 {most:.0f} MB；请先缩小")
 
 
-def _shrinking(size, shortest_side):
-    """转换之前缩小几倍：结果不超过 _MOST_RESULT_BYTES，短边仍不小于 shortest_side。"""
-    width, height = size
+def _shrinking(image, shortest_side):
+    """转换之前缩小几倍：普通大小的不缩小；更大的，结果不超过 _MOST_RESULT_BYTES，短边仍不小于 shortest_side。"""
+    width, height = image.size
+    if 4 * width * height <= _ORDINARY:
+        return 1
     wanted = (4 * width * height / _MOST_RESULT_BYTES) ** 0.5
     return max(1, min(int(np.ceil(wanted)), min(width, height) // shortest_side))
 
