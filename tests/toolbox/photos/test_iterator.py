@@ -51,10 +51,7 @@ def test_sparse_ids_continue_imagenet_and_count_each_photo_once(photo_dir):
 def test_shuffling_keeps_each_label_with_its_photo(photo_dir):
     folder = open_folder(photo_dir)
     photos = flow_from_folder(ImageDataGenerator(), folder, class_mode="sparse", batch_size=7, seed=3)
-    label_of = {
-        read_photo(photo.path).tobytes(): folder.class_names.index(photo.class_name)
-        for photo in folder.photos
-    }
+    label_of = {read_photo(photo.path).tobytes(): folder.class_names.index(photo.class_name) for photo in folder.photos}
     seen = []
     for i in range(len(photos)):  # 最后一批只有 1 张，也在内
         images, labels = photos[i]
@@ -73,3 +70,11 @@ def test_photos_that_keras_would_read_wrong(photo_dir):
     photos = flow_from_folder(ImageDataGenerator(), folder, shuffle=False, batch_size=64)
     i = [photo.path.name for photo in photos.photos].index("turned.jpg")
     np.testing.assert_array_equal(photos[0][0][i], read_photo(photo_dir / "daisy" / "turned.jpg"))
+
+
+def test_a_photo_that_has_gone_is_named(photo_dir):
+    folder = open_folder(photo_dir)
+    photos = flow_from_folder(ImageDataGenerator(), folder, shuffle=False, batch_size=64)
+    (photo_dir / "daisy" / "05.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="05.jpg"):
+        photos[0]

@@ -9,7 +9,7 @@ from PIL import Image
 from toolbox.terminal.progress import Progress
 
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
-NEAR_DUPLICATE_COLOR = 6  # 同时，4×4 格里每一格的平均红、绿、蓝最多差多少（0 至 255）
+NEAR_DUPLICATE_COLOR = 9  # 同时，4×4 格里每一格的平均红、绿、蓝最多差多少（0 至 255）
 _MOST_COMPARED = 2048  # 一张照片在一段里最多与这么多个组比较：再怪的文件夹，花的时间也只与张数成正比
 _ALMOST_ALL = 2 / 3  # 一类里几乎相同的照片超过这个比例，就没法按组划分
 

@@ -154,20 +154,22 @@ def _open_jpeg(data, shortest_side):
         _refuse_huge(2 * samples * width * height, len(data))
     else:
         data = formats.jpeg_without_end(data, start)
-        _refuse_zeroed(data)
+        _refuse_zeroed(data, start)
         image = Image.open(io.BytesIO(data), formats=["JPEG"])
     image.draft(None, (shortest_side, shortest_side))
     _refuse_huge(decoded_bytes(image), len(data))
     return image
 
 
-def _refuse_zeroed(data):
+def _refuse_zeroed(data, start):
     """后面一截是零的 JPEG（没有拷完、磁盘坏了）：零也解得出像素，只是不对。
 
     去掉这些零还能解完，零就只是补白；去掉一些还能解完，是零太多，不是照片的数据；纯色的照片才会一个也少不得。
     """
     zeros = len(data) - len(data.rstrip(b"\0"))
-    if zeros < _MANY_ZEROS or _is_complete(data[: len(data) - zeros + 8]):
+    if zeros < _MANY_ZEROS or len(data) - zeros < start + _MANY_ZEROS:  # 没有零，或除了零没有什么（纯色）
+        return
+    if _is_complete(data[: len(data) - zeros + 8]):
         return
     if _is_complete(data[: -_MANY_ZEROS // 2]):
         raise PhotoError("文件不完整（后面一截全是零）")

@@ -44,8 +44,7 @@ def _given(photos, shares, seed):
         have = {photo.class_name for photo in photos if photo.part == part}
         if lacking := sorted({photo.class_name for photo in photos} - have):
             raise UserError(
-                f"给定的划分里，{PART_NAMES[part]}没有类别 {visible(lacking[0])} 的照片。"
-                "请给它添上，或不用给定的划分。"
+                f"给定的划分里，{PART_NAMES[part]}没有类别 {visible(lacking[0])} 的照片。请给它添上，或不用给定的划分。"
             )
     part_of = {id(photo): photo.part for photo in photos}
     if any(wanted.values()):

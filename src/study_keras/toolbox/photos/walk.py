@@ -118,11 +118,12 @@ class Walk:
 
     def _may_enter(self, path, is_link):
         real = os.path.realpath(path)
-        if real in self._entered or Path(real) in [self.root, *self.root.parents]:
-            self.problems.append((path, "链接指回已经看过的文件夹，没有再进去"))
-            return False
-        if is_link and self._is_inside(real):
+        is_above = Path(real) in [self.root, *self.root.parents]
+        if is_link and not is_above and self._is_inside(real):
             self.problems.append((path, "链接指向这个照片文件夹里的另一处，那里的照片已经算过"))
+            return False
+        if is_above or real in self._entered:
+            self.problems.append((path, "链接指回已经看过的文件夹，没有再进去"))
             return False
         if is_link:
             self.followed.append(path)
