@@ -22,6 +22,7 @@ from toolbox.terminal.workers import process_pool
 _PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单还占内存
 _BYTES_WORTH_A_WORKER = 20e6  # 照片总共不到这么多字节时，启动工作进程的时间比检查的时间还长
 _BYTES_PER_WORKER = 120e6  # 主进程载入 TensorFlow 的那段时间里，一个工作进程大约能检查这么多；再多一个只会争用 CPU
+_TINY = 32  # 短边不到这么多像素的，说一声
 _CHECKED_SIDE = 64  # 检查时 JPEG 缩小解码，足以发现截断，快得多；更小则指纹在重新压缩后变得太多
 
 
@@ -211,7 +212,7 @@ def _check(path):
     actual = sniff(data)
     if said not in (None, actual):
         notes.append(f"名字与内容不符（名字说是 {said}，其实是 {actual}）")
-    if min(image.size) < _CHECKED_SIDE:  # 缩小解码后短边也不会小于它，所以原图就这么小
+    if min(image.size) < _TINY:  # 缩小解码后短边不会小于 _CHECKED_SIDE，所以原图就这么小
         notes.append(f"很小（{image.size[0]}×{image.size[1]} 像素）")
     return hashlib.sha256(data).hexdigest(), fingerprint(image), tuple(notes)
 
