@@ -90,15 +90,7 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
     results = _check_all([path for path, *_ in files])
     readable, problems = _sorted_out(files, results, walk.problems)
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
-    groups, too_alike = group_near_duplicates(
-        [result[0] for _, result in readable],
-        [name for (_, name, _), _ in readable],
-        [result[1] for _, result in readable],
-    )
-    photos = [
-        Photo(str(path), name, result[0], group, part)
-        for ((path, name, part), result), group in zip(readable, groups, strict=True)
-    ]
+    photos, too_alike = _grouped(readable)
     notes = {str(file[0]): tuple(map(sys.intern, result[2])) for file, result in readable if result[2]}
     if given_split:
         photos, leaks = given.without_leaks(photos)
@@ -106,6 +98,17 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
     folder = PhotoFolder(root, class_names, photos, problems, notes, dict(walk.ignored))
     folder.warnings += warnings_about(folder, walk.followed, too_alike)
     return folder
+
+
+def _grouped(readable):
+    """(Photo 的列表, {几乎全是同一个画面的类别: 张数})。"""
+    sha256s = [result[0] for _, result in readable]
+    class_names = [name for (_, name, _), _ in readable]
+    groups, too_alike = group_near_duplicates(sha256s, class_names, [result[1] for _, result in readable])
+    return [
+        Photo(str(path), name, sha256, group, part)
+        for ((path, name, part), _), sha256, group in zip(readable, sha256s, groups, strict=True)
+    ], too_alike
 
 
 def _root(images_dir):

@@ -37,9 +37,7 @@ def read_large_png(data, factor, notes):
     for top in range(0, height, rows):
         count = min(rows, height - top)
         header = struct.pack(">IIBBBBB", width, count + 1, depth, color, 0, 0, 0)
-        pixels = zlib.compress(last + stream(count * row_bytes), 1)
-        strip = Image.open(io.BytesIO(_png(header, shared, pixels)), formats=["PNG"])
-        strip.load()
+        strip = _small_png(header, shared, last + stream(count * row_bytes))
         last = b"\0" + strip.crop((0, count, width, count + 1)).tobytes()
         body = strip.crop((0, 1, width, count + 1))
         body.format = "PNG"
@@ -69,9 +67,13 @@ def _inflated(pieces):
     return read
 
 
-def _png(header, shared, pixels):
+def _small_png(header, shared, rows):
+    """把一条（没有压缩的各行）包成 PNG，交给 Pillow 解码。"""
+    pixels = zlib.compress(rows, 1)
     chunks = [(b"IHDR", header), *(chunk[:2] for chunk in shared), (b"IDAT", pixels), (b"IEND", b"")]
     pieces = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in chunks:
         pieces += [struct.pack(">I4s", len(body), kind), body, zlib.crc32(kind + body).to_bytes(4, "big")]
-    return b"".join(pieces)
+    image = Image.open(io.BytesIO(b"".join(pieces)), formats=["PNG"])
+    image.load()
+    return image

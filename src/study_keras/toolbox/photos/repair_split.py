@@ -63,41 +63,47 @@ def _free(part_of, sizes):
 
 def _solve(free, part_of, sizes, parts, quotas, slack):
     """混合整数规划（scipy 的 HiGHS）：x[g, p] 是“组 g 归部分 p”；先让超出 slack 的张数最少，再让移动的照片最少。"""
-    from scipy import sparse
-    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.optimize import Bounds, milp
 
-    keys = list(quotas)
-    row = {key: i for i, key in enumerate(keys)}
     variables = len(free) * len(parts)
-    fixed = Counter()
-    for group in part_of.keys() - set(free):
-        for name, count in sizes[group].items():
-            fixed[name, part_of[group]] += count
-    photos = sparse.lil_array((len(keys), variables + len(keys)))
-    for g, group in enumerate(free):
-        for p, part in enumerate(parts):
-            for name, count in sizes[group].items():
-                photos[row[name, part], g * len(parts) + p] = count
-    excess = sparse.hstack([sparse.csr_array((len(keys), variables)), sparse.eye_array(len(keys))])
-    once = sparse.kron(sparse.eye_array(len(free)), np.ones((1, len(parts))))
-    once = sparse.hstack([once, sparse.csr_array((len(free), len(keys)))])
-    have = np.array([fixed[key] for key in keys])
-    target = np.array([quotas[key] for key in keys]) - have
-    allowed = np.array([slack[name] for name, _ in keys])
     everyone = sum(counts.total() for counts in sizes.values())
     moved = [0 if part == part_of[group] else sizes[group].total() for group in free for part in parts]
     result = milp(
-        np.array([*moved, *([everyone + 1] * len(keys))]),
-        integrality=np.array([1] * variables + [0] * len(keys)),
-        bounds=Bounds(0, np.array([1] * variables + [np.inf] * len(keys))),
-        constraints=[
-            LinearConstraint(once, 1, 1),
-            LinearConstraint(photos, 1 - have),
-            LinearConstraint(photos - excess, -np.inf, target + allowed),
-            LinearConstraint(photos + excess, target - allowed),
-        ],
+        np.array([*moved, *([everyone + 1] * len(quotas))]),
+        integrality=np.array([1] * variables + [0] * len(quotas)),
+        bounds=Bounds(0, np.array([1] * variables + [np.inf] * len(quotas))),
+        constraints=_constraints(free, part_of, sizes, parts, quotas, slack),
     )
     if result.x is None:
         return None
     best = result.x[:variables].reshape(len(free), len(parts)).argmax(axis=1)
     return {group: parts[p] for group, p in zip(free, best, strict=True)}
+
+
+def _constraints(free, part_of, sizes, parts, quotas, slack):
+    """每组归一个部分；每一类在每一部分至少一张，张数离 quotas 不超过 slack 加超出的。变量：各 x，再是各个超出。"""
+    from scipy import sparse
+    from scipy.optimize import LinearConstraint
+
+    row = {key: i for i, key in enumerate(quotas)}
+    variables = len(free) * len(parts)
+    have = np.zeros(len(row))
+    for group in part_of.keys() - set(free):
+        for name, count in sizes[group].items():
+            have[row[name, part_of[group]]] += count
+    photos = sparse.lil_array((len(row), variables + len(row)))
+    for g, group in enumerate(free):
+        for p, part in enumerate(parts):
+            for name, count in sizes[group].items():
+                photos[row[name, part], g * len(parts) + p] = count
+    excess = sparse.hstack([sparse.csr_array((len(row), variables)), sparse.eye_array(len(row))])
+    once = sparse.kron(sparse.eye_array(len(free)), np.ones((1, len(parts))))
+    once = sparse.hstack([once, sparse.csr_array((len(free), len(row)))])
+    target = np.array(list(quotas.values())) - have
+    allowed = np.array([slack[name] for name, _ in quotas])
+    return [
+        LinearConstraint(once, 1, 1),
+        LinearConstraint(photos, 1 - have),
+        LinearConstraint(photos - excess, -np.inf, target + allowed),
+        LinearConstraint(photos + excess, target - allowed),
+    ]
