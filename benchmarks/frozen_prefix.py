@@ -68,8 +68,19 @@ def anonymous_memory_mb(pid):
 def whole_processes(args, folder):
     """各种做法轮流运行，返回 {名字: {"seconds", "peak_memory_mb", "all_seconds"}}；本课还有各步的 "stages"。"""
     output = folder / "output"
-    lesson = [LESSON, "--images-dir", args.images_dir, "--weights", args.weights, "--epochs", args.epochs,
-              "--output-dir", output, "--name", "run"]
+    lesson = [
+        LESSON,
+        "--images-dir",
+        args.images_dir,
+        "--weights",
+        args.weights,
+        "--epochs",
+        args.epochs,
+        "--output-dir",
+        output,
+        "--name",
+        "run",
+    ]
     names = ["classic", "tutorial", *(["pytorch"] if importlib.util.find_spec("torchvision") else [])]
     runs = {}
     for repeat in range(args.repeats):
@@ -169,7 +180,10 @@ def main(argv=None):
     photos = open_folder(args.images_dir).photos
     with tempfile.TemporaryDirectory() as folder:
         results = {
-            "cores": cores(), "machine": platform.machine(), "photos": len(photos), "epochs": args.epochs,
+            "cores": cores(),
+            "machine": platform.machine(),
+            "photos": len(photos),
+            "epochs": args.epochs,
             "whole_process": whole_processes(args, Path(folder)),
             **extraction(args, Path(folder), photos),
         }

@@ -48,16 +48,18 @@ def build_model(weights, num_classes, rescaling=False):
 
     base = keras.applications.MobileNetV2(input_shape=(*SIZE, 3), include_top=False, weights=weights)
     base.trainable = False
-    model = keras.Sequential([
-        keras.Input((*SIZE, 3)),
-        *([layers.Rescaling(1 / 127.5, offset=-1)] if rescaling else []),
-        base,
-        layers.GlobalAveragePooling2D(),
-        layers.Dense(1024, activation="relu"),
-        layers.Dense(512, activation="relu"),
-        layers.Dropout(0.2),
-        layers.Dense(num_classes, activation="softmax"),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((*SIZE, 3)),
+            *([layers.Rescaling(1 / 127.5, offset=-1)] if rescaling else []),
+            base,
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1024, activation="relu"),
+            layers.Dense(512, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(num_classes, activation="softmax"),
+        ]
+    )
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -67,15 +69,22 @@ def pytorch(images_dir, weights, epochs, save_to):
     import torch
     from torchvision import datasets, models, transforms
 
-    photos = datasets.ImageFolder(images_dir, transforms.Compose([
-        transforms.Resize(SIZE), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)
-    ]))
+    photos = datasets.ImageFolder(
+        images_dir,
+        transforms.Compose(
+            [transforms.Resize(SIZE), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+        ),
+    )
     train, _ = torch.utils.data.random_split(photos, [0.8, 0.2], torch.Generator().manual_seed(0))
     model = models.mobilenet_v2(weights=None).to(memory_format=torch.channels_last)  # 权重不影响速度
     model.features.requires_grad_(False)
     model.classifier = torch.nn.Sequential(
-        torch.nn.Linear(1280, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 512), torch.nn.ReLU(),
-        torch.nn.Dropout(0.2), torch.nn.Linear(512, len(photos.classes)),
+        torch.nn.Linear(1280, 1024),
+        torch.nn.ReLU(),
+        torch.nn.Linear(1024, 512),
+        torch.nn.ReLU(),
+        torch.nn.Dropout(0.2),
+        torch.nn.Linear(512, len(photos.classes)),
     )
     optimizer, loss = torch.optim.Adam(model.classifier.parameters()), torch.nn.CrossEntropyLoss()
     model.features.eval()

@@ -41,8 +41,11 @@ def main(argv=None):
             stages = json.loads((output / "scale" / "metrics.json").read_text(encoding="utf-8"))["seconds"]
             shutil.rmtree(cache)
             results.append({"photos": count, "model": model, **measured, "stages": stages})
-            print(f"{count:>6} 张，{model:<6}{measured['seconds']:>8.0f} 秒，匿名内存 {measured['peak_memory_mb']} MB，"
-                  f"{'，'.join(f'{name} {seconds:.0f}' for name, seconds in stages.items())}", flush=True)
+            print(
+                f"{count:>6} 张，{model:<6}{measured['seconds']:>8.0f} 秒，匿名内存 {measured['peak_memory_mb']} MB，"
+                f"{'，'.join(f'{name} {seconds:.0f}' for name, seconds in stages.items())}",
+                flush=True,
+            )
     if args.json:
         model_folder.write_json(args.json, results[::-1])
 

@@ -199,9 +199,7 @@ def test_find_lr_draws_its_curve_and_suggests(quick, tmp_path, capsys):
 
 def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
     arguments = [*quick, "--unfreeze-from", "block_99", "--output-dir", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, encoding="utf-8"
-    )
+    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, encoding="utf-8")
     errors = done.stderr.strip().splitlines()
     assert done.returncode == 2 and len(errors) == 1 and errors[0].startswith("错误：基础模型里没有 block_99")
     assert "block_13_expand" in errors[0] and "Conv_1" in errors[0]

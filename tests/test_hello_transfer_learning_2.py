@@ -35,7 +35,7 @@ def cache_dir(tmp_path_factory):
 def trained(flowers, cache_dir, tmp_path_factory):
     """训练中途收到 SIGTERM，再运行同一条命令训练完：(输出文件夹, 第一次的输出, 退出码, 第二次的输出)。"""
     output_dir = tmp_path_factory.mktemp("output")
-    arguments = lesson_2_run.options(flowers, cache_dir, output_dir, "--steps", 150, "--batch-size", 2)
+    arguments = lesson_2_run.options(flowers, cache_dir, output_dir, "--steps", 300, "--batch-size", 2)
     process = lesson_2_run.start(*arguments)
     first = lesson_2_run.read_until(process.stdout, "检查点：第 0 步")
     process.send_signal(signal.SIGTERM)
@@ -88,7 +88,7 @@ def test_learns_and_writes_complete_results(trained):
     output_dir, *_ = trained
     metrics = lesson_2_run.metrics_of(output_dir)
     assert metrics["validation"]["accuracy"] >= 0.8
-    assert metrics["step"] == 150
+    assert metrics["step"] == 300
     names = {path.name for path in (output_dir / "mobilenetv2_estimator").iterdir()}
     assert names == {"saved_model", "labels.txt", "settings.json", "metrics.json", "predictions.csv"}
     rows = predictions_of(output_dir)
@@ -102,16 +102,16 @@ def test_sigterm_saves_a_checkpoint_and_the_same_command_goes_on(trained):
     assert code == 143
     assert "收到结束信号" in first
     (stopped,) = map(int, re.findall(r"训练停在第 (\d+) 步", first))
-    assert lesson_2_run.checkpoint_steps(first)[-1] == stopped < 150
+    assert lesson_2_run.checkpoint_steps(first)[-1] == stopped < 300
     assert f"从第 {stopped} 步开始训练" in second
-    assert f"训练停在第 150 步，其中 {150 - stopped} 步由这个进程做" in second
+    assert f"训练停在第 300 步，其中 {300 - stopped} 步由这个进程做" in second
 
 
 def test_every_base_tensor_is_the_pretrained_one_before_and_after_training(trained):
     weights = find.find_weights("auto")
     base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=weights.path)
     folder = trained[0] / "mobilenetv2_estimator_checkpoints"
-    first, last = (tf.train.load_checkpoint(folder / f"model.ckpt-{step}") for step in (0, 150))
+    first, last = (tf.train.load_checkpoint(folder / f"model.ckpt-{step}") for step in (0, 300))
     assert len(base.weights) == 260
     for weight in base.weights:
         np.testing.assert_array_equal(first.get_tensor(name_in_keras_2(weight)), weight.numpy())

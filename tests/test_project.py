@@ -1,5 +1,7 @@
 """整个项目的约定：每一课都有页面与测试，--help 轻快，依赖锁一致，两条命令在 README 里。"""
 
+import ast
+import graphlib
 import hashlib
 import re
 import subprocess
@@ -117,3 +119,34 @@ def test_links_between_pages_lead_somewhere():
 def test_lessons_never_import_each_other_and_the_toolbox_never_imports_a_lesson():
     for path in [*LESSONS, *(LESSONS_DIR / "toolbox").rglob("*.py")]:
         assert not re.search(r"^\s*(import|from) hello_", path.read_text(encoding="utf-8"), flags=re.MULTILINE), path
+
+
+MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LESSONS_DIR.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(LESSONS_DIR).as_posix())
+def test_functions_fit_a_screen_and_modules_have_one_subject(path):
+    """函数至多 30 行，各课的 main 至多 35 行，toolbox 的模块至多 250 行。"""
+    for node in ast.walk(MODULES[path]):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[1] if len(node.body) > 1 and ast.get_docstring(node) else node.body[0]  # 文档字符串不算
+            most = 35 if node.name == "main" else 30
+            assert node.end_lineno - first.lineno + 2 <= most, f"{path.name} 的 {node.name}"
+    if path.parent != LESSONS_DIR:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def imported(path):
+    """path 在模块顶层导入的 toolbox 模块。"""
+    for node in MODULES[path].body:
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "toolbox":
+            for alias in node.names:
+                for name in (f"{node.module}.{alias.name}", node.module):
+                    file = LESSONS_DIR / name.replace(".", "/")
+                    found = [candidate for candidate in (file.with_suffix(".py"), file / "__init__.py")]
+                    yield from (candidate for candidate in found if candidate in MODULES)
+
+
+def test_no_circular_imports():
+    order = graphlib.TopologicalSorter({path: set(imported(path)) - {path} for path in MODULES})
+    assert len(list(order.static_order())) == len(MODULES)  # 有圈则 CycleError，并列出圈里的模块

@@ -180,6 +180,12 @@ def find_learning_rate(network, batches):
     return rates, losses, rates[calm[-1] + 4] if len(calm) else rates[0]
 
 
+def train_head(head, data, balance):
+    """分类头的初值是随机的：先单独训练它，免得它的大梯度毁了基础模型。返回每一轮的损失与准确率。"""
+    compile_network(head, HEAD_LEARNING_RATE)
+    return fit(head, data, HEAD_EPOCHS, balance)
+
+
 def train_last_blocks(network, data, args, balance, log_dir):
     """解冻之后的训练：学习率先升后降，验证损失不再下降就停，取最好的一轮。返回每一轮的损失与准确率。"""
     compile_network(network, warm_up_and_cosine(args.learning_rate, args.epochs * len(data["train"])))
@@ -209,10 +215,9 @@ def run_once(args, folder, weights, stage):
         return None
     network, head, clean, data, head_data = prepared
     balance = class_weights(targets["train"])
-    with stage("训练分类头"):  # 分类头的初值是随机的：先单独训练它，免得它的大梯度毁了基础模型
+    with stage("训练分类头"):
         set_trainable_from(base, None)
-        compile_network(head, HEAD_LEARNING_RATE)
-        history = fit(head, head_data, HEAD_EPOCHS, balance)
+        history = train_head(head, head_data, balance)
     set_trainable_from(base, args.unfreeze_from)
     if args.find_lr:
         with stage("试各个学习率"):
@@ -221,8 +226,7 @@ def run_once(args, folder, weights, stage):
         with stage("训练最后几块"):
             tuned = train_last_blocks(network, data, args, balance, results / "logs")
             moved = movement(model, before)
-        warn_if_not_better(history, tuned)
-        history = {key: history[key] + tuned[key] for key in history}
+        history = joined(history, tuned)
         with stage("评估"):
             scores, probabilities = evaluate(network, clean)
             metrics = evaluation.report(scores, parts) | {"moved": moved}
@@ -233,9 +237,11 @@ def run_once(args, folder, weights, stage):
     return metrics
 
 
-def warn_if_not_better(head_history, history):
+def joined(head_history, history):
+    """两段训练的记录接在一起；解冻之后没有变好就说出来。"""
     if min(history["val_loss"]) > min(head_history["val_loss"]):
         print("注意：没有比只训练分类头更好。请调小 --learning-rate，或用 --unfreeze-from 从更靠后的层解冻。")
+    return {key: head_history[key] + history[key] for key in head_history}
 
 
 def main(argv=None):

@@ -56,7 +56,8 @@ def make_generators(folder, args):
     if args.class_mode == "sparse":  # 编号接在 ImageNet 的 1,000 类之后：五种花是 1000 至 1004
         labels = imagenet_labels()[1:] + folder.class_names
     generators = {}
-    for part in ("train", "validation", "test") if args.test_split else ("train", "validation"):
+    has_test = args.test_split or any(photo.part == "test" for photo in folder.photos)
+    for part in ("train", "validation", "test") if has_test else ("train", "validation"):
         generators[part] = flow_from_folder(
             image_generator,
             folder,

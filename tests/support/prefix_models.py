@@ -16,9 +16,7 @@ def new_base(images, alpha=0.35):
     否则随机的网络是混沌的：1e-7 的舍入到最后一层会放大到 1e-5，训练时放大得更多。
     """
     keras.utils.set_random_seed(0)
-    base = keras.applications.MobileNetV2(
-        weights=None, include_top=False, alpha=alpha, input_shape=images.shape[1:]
-    )
+    base = keras.applications.MobileNetV2(weights=None, include_top=False, alpha=alpha, input_shape=images.shape[1:])
     normalizations = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in normalizations]
     for layer in normalizations:

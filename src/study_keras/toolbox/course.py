@@ -1,11 +1,15 @@
 """各课共同的部分：共同的选项，以及一课的开头（找到照片与权重，载入 TensorFlow）。"""
 
+from pathlib import Path
+
 from toolbox import drawn_flowers, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
 from toolbox.terminal.arguments import non_negative_int, positive_int
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
+from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
 
 LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categorical_crossentropy"}
@@ -36,6 +40,9 @@ def add_photo_options(parser):
         "--images-dir", metavar="DIR", help="自己的照片：一个子文件夹一个类别；不给则用 flower_photos，没有就下载"
     )
     parser.add_argument("--drawn", action="store_true", help="不用照片，立刻用自己画的花")
+    parser.add_argument(
+        "--given-split", action="store_true", help="--images-dir 里已分好 train、val（与 test），照着它划分，不再另分"
+    )
 
 
 def add_class_mode(parser):
@@ -47,14 +54,27 @@ def add_class_mode(parser):
 
 def find_photos(args):
     """按选项打开照片文件夹，返回 PhotoFolder；下载不到 flower_photos 时改用画的花，并说清楚。"""
-    if args.images_dir:
-        return open_folder(args.images_dir)
+    if args.images_dir is not None:
+        _refuse_output_among_photos(args)
+        return open_folder(args.images_dir, given_split=args.given_split)
+    if args.given_split:
+        raise UserError("--given-split 要与 --images-dir 一起用：其余的照片没有现成的划分。")
     if not args.drawn:
         try:
             return open_folder(flower_photos.fetch())
         except flower_photos.DownloadFailed as error:
             print(f"\n注意：没有真实照片：{error}\n注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
     return open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
+
+
+def _refuse_output_among_photos(args):
+    """模型若写在照片文件夹里，下次它就成了一个类别。"""
+    if not args.images_dir:
+        raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
+    photos = Path(args.images_dir).expanduser().resolve()
+    output = Path(args.output_dir).expanduser().resolve()
+    if output.is_relative_to(photos):
+        raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
 
 
 def start(args, stage):
@@ -101,4 +121,5 @@ def found_options(args):
     """先把照片与权重备好，返回指明它们的选项：各进程直接用，下载只做一次。"""
     folder = find_photos(args)
     weights = find_weights(args.weights)
-    return ["--images-dir", folder.root, "--weights", weights.path or weights.name]
+    given = ["--given-split"] if args.given_split else []
+    return ["--images-dir", folder.root, *given, "--weights", weights.path or weights.name]

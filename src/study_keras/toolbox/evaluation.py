@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PART_NAMES = {"train": "训练", "validation": "验证", "test": "测试"}
+from toolbox.photos.split import PART_NAMES
 
 
 def show_first_batch(generator, labels):

@@ -1,6 +1,6 @@
 """tf 与 keras：写在脚本的开头，第一次用到时才真的导入，所以 --help 不必等它们。
 
-    from toolbox.later import keras, tf
+from toolbox.later import keras, tf
 """
 
 from typing import TYPE_CHECKING

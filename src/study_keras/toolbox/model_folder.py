@@ -29,7 +29,9 @@ def target_folder(output_dir, name):
     if name in ("", ".", "..") or Path(name).name != name:
         raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
-        raise UserError(f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。")
+        raise UserError(
+            f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。"
+        )
     output_dir = Path(output_dir).expanduser().resolve()
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,9 @@ class Setting:
     def start(self, cache_dir, *args):
         """另起一个进程来算。"""
         task = cache_dir.parent / f"{cache_dir.name}.pickle"
-        task.write_bytes(pickle.dumps(
-            {"photos": self.photos, "cache_dir": cache_dir, "prefix": dataclasses.astuple(self.prefix)}
-        ))
+        task.write_bytes(
+            pickle.dumps({"photos": self.photos, "cache_dir": cache_dir, "prefix": dataclasses.astuple(self.prefix)})
+        )
         command = [sys.executable, str(WORKER), str(task), *args]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -132,9 +132,7 @@ def test_three_shards_at_once_fill_one_store(setting, tmp_path):
 
 def test_one_shard_alone_says_what_is_missing(setting, tmp_path):
     cache_dir = setting.new_cache(tmp_path / "cache")
-    outputs = frozen_prefix.compute(
-        setting.prefix, setting.photos, cache_dir=cache_dir, engine="litert", shard=(1, 3)
-    )
+    outputs = frozen_prefix.compute(setting.prefix, setting.photos, cache_dir=cache_dir, engine="litert", shard=(1, 3))
     assert outputs.computed + outputs.absent == len(setting.photos)
     assert 0 < outputs.absent < len(setting.photos)
     with pytest.raises(UserError, match="不带 --shard"):

@@ -1,90 +1,34 @@
-"""照片文件夹：什么照片都读对或点名排除；划分不泄漏。"""
+"""照片文件夹：什么照片都读对或点名排除；名字、链接、系统文件夹、分好的几份。"""
 
 import errno
 import os
 import shutil
-from pathlib import Path
+import struct
+import sys
+import zlib
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import random_pixels, save_jpeg
+from conftest import save_jpeg
 from toolbox.photos import folder as photo_folder
 from toolbox.photos.folder import open_folder
-from toolbox.photos.near_duplicates import NEAR_DUPLICATE_BITS, group_near_duplicates
-from toolbox.photos.read import open_image, read_photo
+from toolbox.photos.read import read_file
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
 
-
-def reading_of(path):
-    return np.asarray(open_image(path)).astype(int)
+needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows 上要管理员才能建链接")
 
 
-def difference(pixels, expected):
-    assert pixels.shape == expected.shape
-    return np.abs(pixels - expected).max()
+def refusal(path, **options):
+    with pytest.raises(UserError) as error:
+        open_folder(path, **options)
+    assert str(error.value).isprintable()
+    return str(error.value)
 
 
-def test_plain_formats_are_read_alike(tmp_path):
-    expected = random_pixels(1)
-    for suffix in ("png", "bmp", "tif", "webp", "ppm"):
-        options = {"lossless": True} if suffix == "webp" else {}
-        Image.fromarray(expected).save(tmp_path / f"a.{suffix}", **options)
-        assert difference(reading_of(tmp_path / f"a.{suffix}"), expected) == 0, suffix
-    Image.fromarray(expected).save(tmp_path / "a.jpg", quality=95)
-    assert difference(reading_of(tmp_path / "a.jpg"), expected) < 30
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation_is_applied(tmp_path, orientation):
-    upright = Image.fromarray(random_pixels(2))
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # 拍照时相反的变换（Image.Transpose）
-    stored = upright.transpose(undo[orientation]) if orientation in undo else upright
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored.save(tmp_path / "a.png", exif=exif)
-    assert difference(reading_of(tmp_path / "a.png"), np.asarray(upright)) == 0
-
-
-def test_grayscale_palette_and_cmyk(tmp_path):
-    pixels = random_pixels(3)
-    gray = Image.fromarray(pixels).convert("L")
-    gray.save(tmp_path / "gray.png")
-    assert difference(reading_of(tmp_path / "gray.png"), np.asarray(gray.convert("RGB"))) == 0
-    palette = Image.fromarray(pixels).quantize(32)
-    palette.save(tmp_path / "palette.gif")
-    assert difference(reading_of(tmp_path / "palette.gif"), np.asarray(palette.convert("RGB"))) == 0
-    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    assert difference(reading_of(tmp_path / "cmyk.jpg"), pixels) < 40
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_is_scaled_not_clipped(tmp_path, suffix):
-    gray = np.asarray(Image.fromarray(random_pixels(4)).convert("L"))
-    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / f"a.{suffix}")
-    assert difference(reading_of(tmp_path / f"a.{suffix}")[..., 0], gray) <= 1
-
-
-def test_transparency_becomes_white(tmp_path):
-    pixels = np.dstack([random_pixels(5), np.full((90, 120), 255, np.uint8)])
-    pixels[:40, :, 3] = 0
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    reading = reading_of(tmp_path / "a.png")
-    assert (reading[:40] == 255).all() and difference(reading[40:], pixels[40:, :, :3]) == 0
-    transparent_palette = Image.fromarray(random_pixels(5)).quantize(16)
-    transparent_palette.save(tmp_path / "b.png", transparency=0)
-    is_transparent = np.asarray(transparent_palette) == 0
-    assert (reading_of(tmp_path / "b.png")[is_transparent] == 255).all()
-
-
-def test_large_jpeg_is_decoded_small_but_the_same(tmp_path):
-    pixels = random_pixels(6, height=2400, width=3200)
-    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
-    assert min(open_image(tmp_path / "a.jpg").size) == 600
-    expected = np.asarray(Image.fromarray(pixels).resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
-    assert difference(read_photo(tmp_path / "a.jpg"), expected) < 12
+def reasons(folder):
+    return {path.relative_to(folder.root).as_posix(): reason for path, reason in folder.problems}
 
 
 def bad_files(folder):
@@ -96,7 +40,10 @@ def bad_files(folder):
     (folder / "text.jpg").write_text("这不是照片", encoding="utf-8")
     (folder / "notes.txt").write_text("笔记", encoding="utf-8")
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    Image.new("L", (20000, 20000)).save(folder / "huge.png")
+    Image.new("RGBA", (8, 8)).save(folder / "huge.png")
+    data = (folder / "huge.png").read_bytes()
+    header = b"IHDR" + struct.pack(">IIBB", 20000, 20000, 16, 6) + data[26:29]  # 只是声称，仍然很小
+    (folder / "huge.png").write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
     return {"empty.jpg", "truncated.jpg", "text.jpg", "notes.txt", "phone.heic", "huge.png"}
 
 
@@ -125,20 +72,28 @@ def test_unreadable_file_is_a_problem(photo_dir, monkeypatch):
     def refuse(path):
         if path.name == "00.jpg" and path.parent.name == "daisy":
             raise PermissionError(errno.EACCES, "Permission denied")
-        return path.open("rb").read()
+        return read_file(path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(photo_folder, "read_file", refuse)
     folder = open_folder(photo_dir)
     assert [path.name for path, _ in folder.problems] == ["00.jpg"] and len(folder.photos) == 35
 
 
-def test_folders_that_cannot_be_used(photo_dir, tmp_path):
-    def refusal(path):
-        with pytest.raises(UserError) as error:
-            open_folder(path)
-        assert "\n" not in str(error.value)
-        return str(error.value)
+def test_unreadable_subfolder_is_named(photo_dir, monkeypatch):
+    save_jpeg(photo_dir / "roses" / "锁住" / "a.jpg", 900)
+    scandir = os.scandir
 
+    def refuse(path):
+        if os.path.basename(path) == "锁住":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    folder = open_folder(photo_dir)
+    assert list(reasons(folder)) == ["roses/锁住"] and "打不开" in reasons(folder)["roses/锁住"]
+
+
+def test_folders_that_cannot_be_used(photo_dir, tmp_path):
     assert "不存在" in refusal(tmp_path / "nowhere")
     assert "是一个文件" in refusal(photo_dir / "daisy" / "00.jpg")
     assert "至少要两个" in refusal(photo_dir / "daisy")
@@ -151,65 +106,163 @@ def test_folders_that_cannot_be_used(photo_dir, tmp_path):
     assert "two.jpg" in refusal(photo_dir)
 
 
-def test_split_depends_on_content_only(photo_dir, tmp_path):
-    def parts(root, **kwargs):
-        split = split_photos(open_folder(root).photos, **kwargs)
-        return {photo.sha256: part for part, photos in split.items() for photo in photos}
-
-    before = parts(photo_dir, validation=0.15, test=0.15)
-    assert len(before) == 36 and set(before.values()) == {"train", "validation", "test"}
-    other = tmp_path / "另一处"
-    shutil.copytree(photo_dir, other)
-    for i, path in enumerate(sorted(other.glob("*/*.jpg"))):
-        path.rename(path.with_name(f"改名{97 * i % 36}.jpg"))
-    assert parts(other, validation=0.15, test=0.15) == before
-    for i in range(30):
-        save_jpeg(other / "roses" / f"new{i}.jpg", 5000 + i)
-    after = parts(other, validation=0.15, test=0.15)
-    assert {sha256: after[sha256] for sha256 in before} == before  # 添加照片，旧的不动
-    assert parts(photo_dir, validation=0.15, test=0.15, seed=1) != before
-
-
-def test_duplicates_and_near_duplicates_share_a_part(photo_dir):
-    for i in range(12):
-        original = Image.open(photo_dir / "daisy" / f"{i:02}.jpg")
-        shutil.copy(photo_dir / "daisy" / f"{i:02}.jpg", photo_dir / "tulips" / f"copy{i}.jpg")
-        original.resize((100, 75)).save(photo_dir / "roses" / f"smaller{i}.jpg", quality=60)
+def test_photos_outside_the_class_folders_are_named(photo_dir):
+    save_jpeg(photo_dir / "散落.jpg", 900)
+    (photo_dir / "LICENSE.txt").write_text("CC-BY", encoding="utf-8")
     folder = open_folder(photo_dir)
-    for seed in range(5):
-        split = split_photos(folder.photos, validation=0.2, test=0.2, seed=seed)
-        part = {folder.name(photo): name for name, photos in split.items() for photo in photos}
-        for i in range(12):
-            assert part[f"daisy/{i:02}.jpg"] == part[f"tulips/copy{i}.jpg"] == part[f"roses/smaller{i}.jpg"]
+    assert "类别文件夹之外" in reasons(folder).pop("散落.jpg") and len(folder.problems) == 1
+    assert folder.ignored == {"LICENSE.txt": 1} and len(folder.photos) == 36
 
 
-def test_groups_match_comparing_every_pair():
-    rng = np.random.default_rng(0)
-    seeds = rng.integers(0, 2**63, 60, np.uint64)
-    fingerprints = []
-    for value in seeds:
-        fingerprints.append(int(value))
-        flips = rng.choice(64, rng.integers(0, 10), replace=False)
-        fingerprints.append(int(value) ^ sum(1 << int(bit) for bit in flips))
-    names = [f"{i:064x}" for i in range(len(fingerprints))]
-    groups = group_near_duplicates(names, fingerprints)
-    for i, a in enumerate(fingerprints):
-        for j, b in enumerate(fingerprints):
-            if (a ^ b).bit_count() <= NEAR_DUPLICATE_BITS:
-                assert groups[i] == groups[j]
-    assert len(set(groups)) > 60  # 差得多的没有被并到一起
+def test_system_folders_are_ignored_and_said_once(photo_dir, capsys):
+    for name in ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", ".git", "roses/@eaDir"):
+        save_jpeg(photo_dir / name / "a.jpg" / "thumb.jpg", 900)
+    save_jpeg(photo_dir / "daisy" / "@eaDir" / "b.jpg", 901)
+    (photo_dir / "daisy" / "Thumbs.db").write_bytes(b"x")
+    folder = open_folder(photo_dir)
+    assert folder.class_names == ["daisy", "roses", "tulips"] and len(folder.photos) == 36 and not folder.problems
+    assert folder.ignored["@eaDir"] == 2 and folder.ignored["__MACOSX"] == 1
+    folder.report()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "略过" in line]
+    assert len(lines) == 1 and "$RECYCLE.BIN" in lines[0] and "Thumbs.db" in lines[0] and "隐藏" in lines[0]
 
 
-def test_split_is_stratified_and_never_empty(tmp_path):
-    for k in range(2):
+@needs_links
+def test_links_are_followed_once(photo_dir, tmp_path, capsys):
+    for i in range(5):
+        save_jpeg(tmp_path / "外接" / f"{i}.jpg", 900 + i)
+    save_jpeg(tmp_path / "别处.jpg", 950)
+    (tmp_path / "外接" / "回头").symlink_to(tmp_path / "外接")
+    (photo_dir / "lilies").symlink_to(tmp_path / "外接")
+    (photo_dir / "roses" / "一张.jpg").symlink_to(tmp_path / "别处.jpg")
+    (photo_dir / "roses" / "上层").symlink_to("..")
+    (photo_dir / "roses" / "自己.jpg").symlink_to("自己.jpg")
+    (photo_dir / "roses" / "没了.jpg").symlink_to("nowhere.jpg")
+    (photo_dir / "roses" / "邻居").symlink_to(photo_dir / "daisy")
+    (photo_dir / "roses" / "邻居.jpg").symlink_to(photo_dir / "daisy" / "00.jpg")
+    folder = open_folder(photo_dir)
+    assert len(folder.photos) == 36 + 5 + 1 and folder.class_names == ["daisy", "lilies", "roses", "tulips"]
+    found = reasons(folder)
+    assert "已经看过" in found["roses/上层"] and "已经看过" in found["lilies/回头"]
+    assert "它自己" in found["roses/自己.jpg"] and "不在了" in found["roses/没了.jpg"]
+    assert "另一处" in found["roses/邻居"] and "另一张" in found["roses/邻居.jpg"] and len(found) == 6
+    folder.report()
+    assert "跟着链接读了 lilies" in capsys.readouterr().out
+
+
+@needs_links
+def test_links_into_a_hidden_store_are_photos(photo_dir):
+    """git-annex、DVC 把文件放在隐藏文件夹里，照片都是链接。"""
+    (photo_dir / ".store").mkdir()
+    for i, path in enumerate(sorted((photo_dir / "roses").iterdir())):
+        path.rename(photo_dir / ".store" / f"{i}")
+        path.symlink_to(photo_dir / ".store" / f"{i}")
+    assert len(open_folder(photo_dir).photos) == 36
+
+
+@needs_links
+def test_a_root_that_loops_is_one_clear_line(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    assert "链接" in refusal(tmp_path / "loop")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="这个系统没有命名管道")
+def test_pipes_are_named(photo_dir):
+    os.mkfifo(photo_dir / "roses" / "pipe.jpg")
+    assert "不是普通文件" in reasons(open_folder(photo_dir))["roses/pipe.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="别的系统不让建这样的名字")
+@pytest.mark.parametrize("name", [b"\xb9\xb7", b"c\nat", "c\u2028at".encode(), b"c\x1b[31mat", b"c\tat"])
+def test_names_that_break_the_results_are_refused(photo_dir, name):
+    path = photo_dir / os.fsdecode(name)
+    shutil.copytree(photo_dir / "roses", path)
+    message = refusal(photo_dir)
+    assert "\\x" in message or "\\n" in message or "\\t" in message or "\\u2028" in message
+    shutil.rmtree(path)
+    shutil.copy(photo_dir / "roses" / "00.jpg", photo_dir / "roses" / os.fsdecode(name + b".jpg"))
+    assert "roses/" in refusal(photo_dir)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 的路径放不下")
+def test_class_names_too_long_are_refused(photo_dir):
+    save_jpeg(photo_dir / ("花" * 80) / "a.jpg", 900)
+    assert "240 字节" in refusal(photo_dir)
+
+
+def test_a_model_folder_inside_is_recognised(photo_dir):
+    model = photo_dir / "output" / "mobilenetv2"
+    model.mkdir(parents=True)
+    (model / "settings.json").write_text("{}", encoding="utf-8")
+    (model / "labels.txt").write_text("a\n", encoding="utf-8")
+    assert "模型文件夹" in refusal(photo_dir) and "--output-dir" in refusal(photo_dir)
+
+
+def given_folder(root, **parts):
+    for part, counts in parts.items():
+        for k, (name, count) in enumerate(counts.items()):
+            for i in range(count):
+                save_jpeg(root / part / name / f"{i}.jpg", 1000 * sum(map(ord, part)) + 100 * k + i)
+    return root
+
+
+def test_train_and_val_are_not_classes(tmp_path, photo_dir):
+    root = given_folder(tmp_path / "a", train={"cat": 6, "dog": 6}, Val={"cat": 3, "dog": 3})
+    message = refusal(root)
+    assert "--given-split" in message and str(root / "train") in message
+    folder = open_folder(root, given_split=True)
+    assert folder.class_names == ["cat", "dog"] and len(folder.photos) == 18 and not folder.problems
+    parts = split_photos(folder.photos)
+    assert [len(parts[part]) for part in ("train", "validation", "test")] == [12, 6, 0]
+    assert "--given-split" in refusal(photo_dir, given_split=True)
+    lacking = given_folder(tmp_path / "b", train={"cat": 6, "dog": 6}, test={"cat": 3, "fox": 3})
+    assert "fox" in refusal(lacking, given_split=True)
+
+
+def test_classes_that_happen_to_be_called_train(tmp_path):
+    for k, name in enumerate(("train", "bus")):
         for i in range(3):
-            save_jpeg(tmp_path / f"class{k}" / f"{i}.jpg", 10 * k + i)
-    photos = open_folder(tmp_path).photos
-    for seed in range(20):
-        for part in split_photos(photos, validation=0.15, test=0.15, seed=seed).values():
-            assert sorted({photo.class_name for photo in part}) == ["class0", "class1"]
-    with pytest.raises(UserError, match="分不成 3 部分"):
-        split_photos([photo for photo in photos if photo.path.name != "0.jpg"], validation=0.2, test=0.2)
+            save_jpeg(tmp_path / name / f"{i}.jpg", 10 * k + i)
+    assert open_folder(tmp_path).class_names == ["bus", "train"]
+
+
+def test_a_leak_across_given_parts_is_named_and_left_out(tmp_path):
+    root = given_folder(tmp_path, train={"cat": 6, "dog": 6}, valid={"cat": 3, "dog": 3}, test={"cat": 3, "dog": 3})
+    shutil.copy(root / "valid" / "cat" / "0.jpg", root / "train" / "cat" / "漏.jpg")
+    shutil.copy(root / "test" / "dog" / "0.jpg", root / "valid" / "dog" / "漏.jpg")
+    folder = open_folder(root, given_split=True)
+    found = reasons(folder)
+    assert set(found) == {"train/cat/漏.jpg", "valid/dog/漏.jpg"}
+    assert (
+        "验证" in found["train/cat/漏.jpg"]
+        and "测试" in found["valid/dog/漏.jpg"]
+        and "泄漏" in found["train/cat/漏.jpg"]
+    )
+
+
+def test_one_photo_under_two_labels_is_said(photo_dir, capsys):
+    shutil.copy(photo_dir / "daisy" / "03.jpg", photo_dir / "roses" / "也是.jpg")
+    open_folder(photo_dir).report()
+    assert "两个标签：daisy/03.jpg = roses/也是.jpg" in capsys.readouterr().out
+
+
+def test_conversions_are_kept_by_photo_and_counted(photo_dir, capsys):
+    Image.new("CMYK", (60, 60), (9, 90, 9, 9)).save(photo_dir / "roses" / "印刷.jpg")
+    Image.new("RGB", (10, 10), "red").save(photo_dir / "roses" / "改名.jpg", "PNG")
+    folder = open_folder(photo_dir)
+    notes = {os.path.basename(file): notes for file, notes in folder.notes.items()}
+    assert set(notes) == {"印刷.jpg", "改名.jpg"} and notes["印刷.jpg"] == ("CMYK 转成了 RGB",)
+    assert "其实是 PNG" in notes["改名.jpg"][0] and "10×10" in notes["改名.jpg"][1]
+    folder.report()
+    assert "CMYK 转成了 RGB 1 张" in capsys.readouterr().out
+
+
+def test_a_long_report_is_short_and_complete(photo_dir, capsys):
+    for i in range(100):
+        (photo_dir / "roses" / f"空{i:03}.jpg").write_bytes(b"")
+    open_folder(photo_dir).report()
+    output = capsys.readouterr().out
+    assert "排除了 100 个" in output and output.count("roses/空") == 20 and "还有 80 个：空文件" in output
 
 
 def test_checking_in_worker_processes_gives_the_same(photo_dir, monkeypatch):
@@ -220,15 +273,3 @@ def test_checking_in_worker_processes_gives_the_same(photo_dir, monkeypatch):
     monkeypatch.setattr(photo_folder, "_BYTES_WORTH_A_WORKER", 1)
     monkeypatch.setattr(photo_folder, "_BYTES_PER_WORKER", 1)
     assert open_folder(photo_dir) == alone and alone.problems
-
-
-def test_real_photos_have_no_leak(real_photos):
-    folder = open_folder(real_photos)
-    assert not folder.problems
-    split = split_photos(folder.photos, validation=0.15, test=0.15)
-    groups = {part: {photo.group for photo in photos} for part, photos in split.items()}
-    assert not groups["train"] & groups["validation"] and not groups["train"] & groups["test"]
-    for part, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
-        for name in folder.class_names:
-            total = sum(photo.class_name == name for photo in folder.photos)
-            assert abs(sum(photo.class_name == name for photo in split[part]) / total - share) < 0.07

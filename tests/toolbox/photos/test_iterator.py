@@ -6,9 +6,11 @@ from PIL import Image
 from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
+from toolbox.frozen_prefix.compute import _pixels
 from toolbox.photos.folder import open_folder
 from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import read_photo
+from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
 
@@ -51,10 +53,7 @@ def test_sparse_ids_continue_imagenet_and_count_each_photo_once(photo_dir):
 def test_shuffling_keeps_each_label_with_its_photo(photo_dir):
     folder = open_folder(photo_dir)
     photos = flow_from_folder(ImageDataGenerator(), folder, class_mode="sparse", batch_size=7, seed=3)
-    label_of = {
-        read_photo(photo.path).tobytes(): folder.class_names.index(photo.class_name)
-        for photo in folder.photos
-    }
+    label_of = {read_photo(photo.path).tobytes(): folder.class_names.index(photo.class_name) for photo in folder.photos}
     seen = []
     for i in range(len(photos)):  # 最后一批只有 1 张，也在内
         images, labels = photos[i]
@@ -73,3 +72,24 @@ def test_photos_that_keras_would_read_wrong(photo_dir):
     photos = flow_from_folder(ImageDataGenerator(), folder, shuffle=False, batch_size=64)
     i = [photo.path.name for photo in photos.photos].index("turned.jpg")
     np.testing.assert_array_equal(photos[0][0][i], read_photo(photo_dir / "daisy" / "turned.jpg"))
+
+
+def test_a_photo_that_has_gone_is_named(photo_dir):
+    folder = open_folder(photo_dir)
+    photos = flow_from_folder(ImageDataGenerator(), folder, shuffle=False, batch_size=64)
+    (photo_dir / "daisy" / "05.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="05.jpg"):
+        photos[0]
+
+
+def test_a_photo_changed_after_its_check_is_noticed(photo_dir):
+    """否则新的像素会记在旧的键下，一直留在磁盘上。"""
+    photos = open_folder(photo_dir).photos
+    pixels = next(_pixels([(photos[3], CLEAN)], (224, 224)))
+    np.testing.assert_array_equal(pixels, read_photo(photos[3].path))
+    Image.new("RGB", (60, 40), "red").save(photos[3].path)
+    with pytest.raises(UserError, match="03.jpg 检查之后被改过"):
+        next(_pixels([(photos[3], CLEAN)], (224, 224)))
+    photos[4].path.write_bytes(b"")
+    with pytest.raises(UserError, match="04.jpg 读不出来了"):
+        next(_pixels([(photos[4], CLEAN)], (224, 224)))

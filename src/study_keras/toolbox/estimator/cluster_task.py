@@ -115,7 +115,7 @@ def _checked_cluster(cluster):
         raise _wrong(f"的 cluster 只能有这些角色：{'、'.join(ROLES)}")
     for role, addresses in cluster.items():
         if not isinstance(addresses, list) or not addresses or not all(map(_is_address, addresses)):
-            raise _wrong(f"的 {role} 应当是 [\"主机:端口\", ...]")
+            raise _wrong(f'的 {role} 应当是 ["主机:端口", ...]')
     everyone = [address for addresses in cluster.values() for address in addresses]
     if len(set(everyone)) < len(everyone):
         raise _wrong("里有重复的地址")

@@ -164,4 +164,3 @@ def _end_with_launcher():
     signal.raise_signal(signal.SIGTERM)  # 正在训练的会存一个检查点；其余的就此结束
     time.sleep(GRACE_SECONDS)
     os._exit(128 + signal.SIGTERM)  # 主线程卡在 TensorFlow 里，收不到信号
-

@@ -3,19 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from toolbox.flower_painting.heads import (
-    GREEN,
-    ORANGE,
-    PINK,
-    PURPLE,
-    RED,
-    WHITE,
-    YELLOW,
-    gradient,
-    pick,
-    solid,
-    to_image,
-)
+from toolbox.flower_painting.brushes import gradient, pick, solid, to_image
+from toolbox.flower_painting.heads import GREEN, ORANGE, PINK, PURPLE, RED, WHITE, YELLOW
 
 
 def paint_background(rng, width, height):

@@ -1,6 +1,6 @@
 """画一朵花的花头：雏菊、蒲公英（开花与绒球）、玫瑰、向日葵、郁金香。
 
-多数由同一种笔画 `_petal` 叠成（画家算法：后画的盖住先画的）；蒲公英的细丝太多，用线段画。花头画在正方形的
+多数由同一种笔画 `draw_petal` 叠成（画家算法：后画的盖住先画的）；蒲公英的细丝太多，用线段画。花头画在正方形的
 透明画布上，由 painter 贴到照片里。比例与颜色是对照真花、看着样张调出来的，没有别的来源。
 """
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from toolbox.flower_painting.brushes import draw_disc, draw_petal, draw_ring, pick, solid, to_image
 
 WHITE, CREAM, YELLOW, GOLD, ORANGE = (244, 243, 236), (246, 232, 176), (250, 214, 32), (240, 170, 16), (235, 120, 25)
 RED, WINE, PINK, ROSE, PURPLE = (200, 22, 32), (120, 14, 36), (242, 152, 182), (222, 60, 120), (128, 58, 148)
@@ -34,98 +36,6 @@ def draw_head(species, rng, size):
     return to_image(canvas, "RGBa").convert("RGBA")
 
 
-def pick(rng, colours, weights):
-    """按权重选一个颜色，再各自偏一点。"""
-    colour = colours[rng.choice(len(colours), p=np.divide(weights, sum(weights)))]
-    return np.clip(np.asarray(colour, np.float32) * rng.uniform(0.88, 1.08) + rng.normal(0, 8, 3), 0, 255)
-
-
-def solid(colour):
-    """颜色 -> ImageDraw 要的整数四元组（不透明）。"""
-    return (*np.clip(colour, 0, 255).astype(int).tolist(), 255)
-
-
-def to_image(planes, mode="RGB"):
-    """(通道, h, w) 的浮点数组 -> PIL.Image。"""
-    return Image.merge(mode, [Image.fromarray(plane) for plane in planes.clip(0, 255).astype(np.uint8)])
-
-
-def _petal(canvas, x, y, angle, length, width, base, tip, shape=(0.5, 0.5), bend=0.0, vein=0.06, edge=0.22, shadow=0.0):
-    """在画布上画一片花瓣：从 (x, y) 朝 angle 方向长出，颜色由 base 渐变到 tip。
-
-    Args:
-        canvas: float32 数组 (4, h, w)，颜色已乘透明度，0 至 255；就地修改。
-        shape: (a, b)，半宽按 v^a (1-v)^b 变化，v 从根部 0 到尖端 1；b 越小尖端越圆钝。
-        bend: 尖端向一侧弯出多少个半宽。
-        vein: 纵向纹路的深浅。
-        edge: 两侧边缘暗下去多少。
-        shadow: 在身下已有的花瓣上投多深的影子，0 至 1。
-    """
-    if shadow:
-        region, alpha, _, _ = _silhouette(canvas, x, y, angle, length * 1.07, width * 1.12, shape, bend)
-        region[:3] *= 1 - shadow * alpha
-    region, alpha, u, v = _silhouette(canvas, x, y, angle, length, width, shape, bend)
-    light = 1 + vein * np.cos(u * 8) + 0.07 * u - edge * np.square(u * u)
-    _cover(region, gradient(base, tip, v) * light, alpha)
-
-
-def _silhouette(canvas, x, y, angle, length, width, shape, bend):
-    """一片花瓣的轮廓：(画布上的外接矩形, 遮盖度 0..1, 横向坐标 -1..1, 纵向坐标 0..1)。"""
-    cos, sin, (a, b) = np.cos(angle), np.sin(angle), shape
-    reach = width * (0.5 + abs(bend) / 2) + 1
-    (x0, x1), (y0, y1) = sorted((x, x + length * cos)), sorted((y, y + length * sin))
-    x0, y0 = max(int(x0 - reach), 0), max(int(y0 - reach), 0)
-    region = canvas[:, y0 : max(int(y1 + reach), 0), x0 : max(int(x1 + reach), 0)]
-    dx = np.arange(x0, x0 + region.shape[2], dtype=np.float32) - np.float32(x)
-    dy = np.arange(y0, y0 + region.shape[1], dtype=np.float32)[:, None] - np.float32(y)
-    cos, sin = np.float32(cos), np.float32(sin)
-    along = (dx * cos + dy * sin) / np.float32(length)
-    v = np.clip(along, 0.01, 0.99)
-    half = v**a * (1 - v) ** b * ((a + b) ** (a + b) / (a**a * b**b))
-    u = (dy * cos - dx * sin) * np.float32(2 / width) - np.float32(bend) * v * v
-    alpha = np.clip((half - np.abs(u)) * (width / 2) + 0.5, 0, 1)
-    alpha *= np.clip(np.minimum(along, 1 - along) * length + 0.5, 0, 1)
-    return region, alpha, np.clip(u / half, -1, 1), v
-
-
-def gradient(start, end, amount):
-    """两色之间的渐变：amount (h, w) 取 0 至 1，得 (3, h, w)。"""
-    start, end = np.asarray(start, np.float32)[:, None, None], np.asarray(end, np.float32)[:, None, None]
-    return start + (end - start) * amount
-
-
-def _cover(region, colour, alpha):
-    """把颜色按遮盖度盖到画布的一块上，就地修改。"""
-    region *= 1 - alpha
-    region[:3] += np.clip(colour, 0, 255) * alpha
-    region[3] += 255 * alpha
-
-
-def _ring(canvas, rng, count, start, length, width, base, tip, jitter=0.08, **petal):
-    """一圈花瓣：count 片，从离花心 start 处向外长到 length。"""
-    centre = canvas.shape[1] / 2
-    for k in rng.permutation(count):
-        angle = 2 * np.pi * (k + rng.normal(0, 0.18)) / count
-        shade = rng.uniform(0.86, 1.06)
-        _petal(
-            canvas, centre + start * np.cos(angle), centre + start * np.sin(angle), angle + rng.normal(0, 0.05),
-            (length - start) * (1 + rng.normal(0, jitter)), width * rng.uniform(0.85, 1.15),
-            np.multiply(base, shade), np.multiply(tip, shade), bend=rng.normal(0, 0.25), **petal,
-        )
-
-
-def _disc(canvas, rng, radius, inner, outer, grain):
-    """花心：由 inner 渐变到 outer，带两组相反的螺线纹（向日葵籽的排法）与细碎的颗粒。"""
-    low, high = int(canvas.shape[1] / 2 - radius) - 1, int(canvas.shape[1] / 2 + radius) + 2
-    x = np.arange(low, high, dtype=np.float32) - canvas.shape[1] / 2
-    y = x[:, None]
-    r, theta = np.hypot(x, y) / radius, np.arctan2(y, x)
-    spiral = np.cos(21 * theta + 16 * np.sqrt(r)) * np.cos(34 * theta - 26 * np.sqrt(r))
-    light = 1 + grain * (0.6 * spiral + 0.4 * rng.standard_normal(r.shape, np.float32)) - 0.25 * r**6 - 0.1 * y / radius
-    colour = gradient(inner, outer, np.clip(r, 0, 1) ** 1.5) * light
-    _cover(canvas[:, low:high, low:high], colour, np.clip((1 - r) * radius + 0.5, 0, 1))
-
-
 def _daisy(canvas, rng):
     radius = canvas.shape[1] * 0.47
     tip = pick(rng, [WHITE, PINK, CREAM, YELLOW, PURPLE, ROSE], [9, 3, 2, 0.8, 1, 1])
@@ -133,9 +43,9 @@ def _daisy(canvas, rng):
     count, disc = int(rng.integers(12, 30)), radius * rng.uniform(0.2, 0.32)
     width = 2 * np.pi * radius * rng.uniform(0.55, 0.8) / count
     for _ in range(rng.integers(1, 3)):
-        _ring(canvas, rng, count, disc * 0.6, radius, width, base, tip, shape=(0.35, rng.uniform(0.12, 0.3)))
+        draw_ring(canvas, rng, count, disc * 0.6, radius, width, base, tip, shape=(0.35, rng.uniform(0.12, 0.3)))
     core = pick(rng, [YELLOW, GOLD, ORANGE, BROWN], [6, 4, 1, 0.3])
-    _disc(canvas, rng, disc, core, core * 0.8, 0.25)
+    draw_disc(canvas, rng, disc, core, core * 0.8, 0.25)
 
 
 def _sunflower(canvas, rng):
@@ -145,9 +55,9 @@ def _sunflower(canvas, rng):
     count, disc = int(rng.integers(14, 26)), radius * rng.uniform(0.38, 0.6)
     width = 2 * np.pi * radius * rng.uniform(0.6, 0.85) / count
     for scale in (1.0, rng.uniform(0.85, 0.95)):
-        _ring(canvas, rng, count, disc * 0.8, radius * scale, width, base, tip * scale, shape=(0.45, 0.75))
+        draw_ring(canvas, rng, count, disc * 0.8, radius * scale, width, base, tip * scale, shape=(0.45, 0.75))
     core = pick(rng, [BROWN, (38, 24, 16), (110, 74, 30), (120, 120, 40)], [5, 4, 2, 0.5])
-    _disc(canvas, rng, disc, core * rng.uniform(0.6, 1.5), core, 0.55)
+    draw_disc(canvas, rng, disc, core * rng.uniform(0.6, 1.5), core, 0.55)
 
 
 def _dandelion(canvas, rng):
@@ -205,10 +115,20 @@ def _rose(canvas, rng):
         reach = radius * (1 - near) ** 0.8 + radius * 0.08
         x, y = centre + lean * near
         angle, shade = start + k * 2.4 + rng.normal(0, 0.12), rng.uniform(0.88, 1.05)
-        _petal(
-            canvas, x - cup * reach * np.cos(angle), y - cup * reach * np.sin(angle), angle, reach * (1 + cup),
-            reach * rng.uniform(1.3, 1.7), colour * (0.62 - 0.2 * near) * shade, rim * shade,
-            shape=(0.5, rng.uniform(0.3, 0.45)), vein=0.015, edge=0.08, bend=rng.normal(0, 0.1), shadow=0.28,
+        draw_petal(
+            canvas,
+            x - cup * reach * np.cos(angle),
+            y - cup * reach * np.sin(angle),
+            angle,
+            reach * (1 + cup),
+            reach * rng.uniform(1.3, 1.7),
+            colour * (0.62 - 0.2 * near) * shade,
+            rim * shade,
+            shape=(0.5, rng.uniform(0.3, 0.45)),
+            vein=0.015,
+            edge=0.08,
+            bend=rng.normal(0, 0.1),
+            shadow=0.28,
         )
 
 
@@ -221,10 +141,19 @@ def _tulip(canvas, rng):
     height, width = size * rng.uniform(0.75, 0.88), size * rng.uniform(0.3, 0.42)
     shape = (rng.uniform(0.4, 0.55), rng.uniform(0.4, 0.75))
     for side, scale, shade in ((-0.5, 0.95, 0.75), (0.5, 0.95, 0.7), (-1, 0.97, 0.92), (1, 0.97, 0.88), (0, 0.9, 1.02)):
-        _petal(
-            canvas, x + side * width * 0.12, y, up + side * spread, height * scale * rng.uniform(0.95, 1.04),
-            width * rng.uniform(0.95, 1.1), colour * shade * 0.8, tip * shade, shape, -side * rng.uniform(0.2, 0.6),
-            vein=0.04, shadow=0.35,
+        draw_petal(
+            canvas,
+            x + side * width * 0.12,
+            y,
+            up + side * spread,
+            height * scale * rng.uniform(0.95, 1.04),
+            width * rng.uniform(0.95, 1.1),
+            colour * shade * 0.8,
+            tip * shade,
+            shape,
+            -side * rng.uniform(0.2, 0.6),
+            vein=0.04,
+            shadow=0.35,
         )
 
 

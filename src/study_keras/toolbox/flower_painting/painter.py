@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from toolbox.flower_painting.backgrounds import blur, clouds, draw_leaf, paint_background
-from toolbox.flower_painting.heads import GREEN, SPECIES, draw_head, pick, solid, to_image
+from toolbox.flower_painting.brushes import pick, solid, to_image
+from toolbox.flower_painting.heads import GREEN, SPECIES, draw_head
 
 
 def paint(class_name, rng):

@@ -14,13 +14,13 @@ from toolbox.frozen_prefix.engine import choose, fingerprint, new_engine
 from toolbox.frozen_prefix.features import CachedFeatures
 from toolbox.frozen_prefix.options import CACHE_DIR, CACHE_LIMIT_GB
 from toolbox.frozen_prefix.store import PrefixStore
-from toolbox.photos.read import PhotoError, open_image
+from toolbox.photos.folder import open_checked
 from toolbox.photos.views import CLEAN, row_key
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.workers import cores
 
-DECODING_VERSION = 1  # 改了照片的读法或缩放，就加一：旧的输出不再能用
+DECODING_VERSION = 2  # 改了照片的读法或缩放，就加一：旧的输出不再能用
 
 
 def compute(
@@ -118,9 +118,6 @@ def _compute_bucket(store, engine, runner, bucket, records, progress):
 def _pixels(records, size):
     """依次给出各个视图的 uint8 像素；同一张照片只读一次。"""
     for photo, group in itertools.groupby(records, key=lambda record: record[0]):
-        try:
-            image = open_image(photo.path, 2 * max(size))
-        except (PhotoError, OSError) as error:
-            raise UserError(f"照片 {photo.path} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
+        image = open_checked(photo, 2 * max(size))
         for _, view in group:
             yield view.render(image, size, int.from_bytes(row_key(photo, view)[:8], "big"))

@@ -19,7 +19,9 @@ def add_feature_options(parser):
     group.add_argument("--no-cache", action="store_true", help="不缓存：写在临时文件夹里，用完删掉")
     group.add_argument("--cache-limit", type=positive_float, default=CACHE_LIMIT_GB, help="--cache-dir 最多用多少 GB")
     group.add_argument(
-        "--engine", choices=ENGINES, default="auto",
+        "--engine",
+        choices=ENGINES,
+        default="auto",
         help="由谁来算：litert（CPU）或 keras（GPU）；auto 在有 GPU 时用 keras",
     )
     group.add_argument("--shard", type=_shard, metavar="i/n", help="只算 n 份中的第 i 份就结束，供 n 台机器分头算")

@@ -2,32 +2,39 @@
 
 import hashlib
 import math
-import os
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolbox.photos.near_duplicates import group_near_duplicates, perceptual_hash
-from toolbox.photos.read import PhotoError, decode
+from toolbox.photos import given_split as given
+from toolbox.photos.formats import FORMAT_OF_SUFFIX, sniff
+from toolbox.photos.near_duplicates import fingerprint, group_near_duplicates
+from toolbox.photos.read import SHORTEST_SIDE, PhotoError, decode, read_file
+from toolbox.photos.report import print_report, warnings_about
+from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import Progress
+from toolbox.terminal.text import visible
 from toolbox.terminal.workers import process_pool
 
 _PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单还占内存
 _BYTES_WORTH_A_WORKER = 20e6  # 照片总共不到这么多字节时，启动工作进程的时间比检查的时间还长
 _BYTES_PER_WORKER = 120e6  # 主进程载入 TensorFlow 的那段时间里，一个工作进程大约能检查这么多；再多一个只会争用 CPU
-_NOT_PHOTOS = {"thumbs.db", "desktop.ini"}  # 操作系统自己放进来的文件
+_TINY = 32  # 短边不到这么多像素的，说一声
+_CHECKED_SIDE = 64  # 检查时 JPEG 缩小解码，足以发现截断，快得多；更小则指纹在重新压缩后变得太多
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """一张能读的照片。group：内容相同或几乎相同的照片有同一个 group。"""
+    """一张能读的照片。group：内容相同或几乎相同的照片有同一个 group。part：给定的划分里它在哪一部分，没有则为 None。"""
 
     file: str  # 不是 Path：几万张时，Path 占的内存是字符串的四倍
     class_name: str
     sha256: str
     group: str
+    part: str | None = None
 
     @property
     def path(self):
@@ -36,12 +43,22 @@ class Photo:
 
 @dataclass
 class PhotoFolder:
-    """检查过的照片文件夹。problems 是读不出来、已排除的文件：(路径, 原因)。"""
+    """检查过的照片文件夹。
+
+    Attributes:
+        problems: 不能用、已排除的文件与文件夹：(路径, 原因)。
+        notes: {照片的 file: (读时转换了什么, ...)}，只有要说的照片在内。
+        ignored: {名字: 几处}，系统文件夹、隐藏文件之类。
+        warnings: 该让人知道的事，一条一句：跟进去的链接、一张照片两个标签、几乎全是同一画面的类别。
+    """
 
     root: Path
     class_names: list[str]
     photos: list[Photo]
     problems: list[tuple[Path, str]] = field(default_factory=list)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def name(self, photo):
         """照片相对于文件夹的路径，用 / 分隔，写进 predictions.csv。"""
@@ -49,74 +66,111 @@ class PhotoFolder:
 
     def report(self):
         """打印每一类的张数，并逐个说出排除了哪些文件、为什么。"""
-        counts = Counter(photo.class_name for photo in self.photos)
-        print(
-            f"照片：{self.root}，共 {len(self.photos)} 张：" + "，".join(f"{n} {counts[n]}" for n in self.class_names)
-        )
-        if self.problems:
-            print(f"排除了 {len(self.problems)} 个读不出来的文件：")
-        for path, reason in self.problems:
-            print(f"  {path.relative_to(self.root).as_posix()}：{reason}")
+        print_report(self)
 
 
-def open_folder(images_dir, smallest_class=2):
+def open_folder(images_dir, smallest_class=2, given_split=False):
     """检查整个文件夹，返回 PhotoFolder；照片按类别与文件名排序。
 
-    隐藏文件不算照片；读不出来的文件记入 problems，不会被别的照片顶替。
+    每个文件要么是一张照片，要么在 problems 或 ignored 里；读不出来的不会被别的照片顶替。指向外面的链接跟进去一次。
+
+    Args:
+        given_split: 最上一层是 train、val（valid、validation）、test，照它划分；同一张照片（或几乎相同的）出现在
+            几份里是泄漏，只留在测试（其次验证）里，别处的记入 problems。
 
     Raises:
-        UserError: 文件夹不存在或不是文件夹、少于两个类别、某一类能读的照片少于 smallest_class 张。
+        UserError: 文件夹不存在或不是文件夹、少于两个类别、某一类能读的照片少于 smallest_class 张、
+            名字没法写进结果、里面有模型文件夹、是分好的几份而没有说照它划分。
     """
-    root = Path(images_dir).expanduser().resolve()
-    if not root.exists():
-        raise UserError(f"照片文件夹 {root} 不存在。请检查 --images-dir 的路径。")
-    if not root.is_dir():
-        raise UserError(f"{root} 是一个文件，不是文件夹。--images-dir 要的是装着各类别子文件夹的文件夹。")
-    class_names = _subfolders(root)
-    if len(class_names) < 2:
-        found = f"{root} 里只有 {len(class_names)} 个类别子文件夹"
-        raise UserError(f"{found}，分类至少要两个。{_where_the_classes_are(root)}")
-    files = [(path, name) for name in class_names for path in _files_below(root / name)]
-    results = _check_all([path for path, _ in files])
-    readable = [(path, name, *result) for (path, name), result in zip(files, results, strict=True) if len(result) == 2]
-    problems = [(path, result[0]) for (path, _), result in zip(files, results, strict=True) if len(result) == 1]
+    root = _root(images_dir)
+    walk = Walk(root)
+    class_names, sources = _sources(root, walk, given_split)
+    files = [(path, name, part) for folder, name, part in sources for path in walk.files_below(folder)]
+    walk.refuse_bad_names(class_names)
+    results = _check_all([path for path, *_ in files])
+    readable, problems = _sorted_out(files, results, walk.problems)
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
-    *_, sha256s, fingerprints = zip(*readable, strict=True)
-    groups = group_near_duplicates(sha256s, fingerprints)
-    photos = [Photo(str(path), *rest, group) for (path, *rest, _), group in zip(readable, groups, strict=True)]
-    return PhotoFolder(root, class_names, photos, problems)
+    photos, too_alike = _grouped(readable)
+    notes = {str(file[0]): tuple(map(sys.intern, result[2])) for file, result in readable if result[2]}
+    if given_split:
+        photos, leaks = given.without_leaks(photos)
+        problems += [(photo.path, reason) for photo, reason in leaks]
+    folder = PhotoFolder(root, class_names, photos, problems, notes, dict(walk.ignored))
+    folder.warnings += warnings_about(folder, walk.followed, too_alike)
+    return folder
 
 
-def _subfolders(root):
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _grouped(readable):
+    """(Photo 的列表, {几乎全是同一个画面的类别: 张数})。"""
+    sha256s = [result[0] for _, result in readable]
+    class_names = [name for (_, name, _), _ in readable]
+    groups, too_alike = group_near_duplicates(sha256s, class_names, [result[1] for _, result in readable])
+    return [
+        Photo(str(path), name, sha256, group, part)
+        for ((path, name, part), _), sha256, group in zip(readable, sha256s, groups, strict=True)
+    ], too_alike
 
 
-def _files_below(folder):
-    """文件夹下（含各层子文件夹）的全部文件，隐藏的除外，顺序固定。"""
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower() not in _NOT_PHOTOS:
-                yield Path(parent, name)
+def _root(images_dir):
+    """照片文件夹的绝对路径。"""
+    try:
+        root = Path(images_dir).expanduser().resolve()
+        exists = root.exists()
+    except (OSError, RuntimeError):  # 指回自己的链接：Python 3.13 之前是 RuntimeError
+        raise UserError(f"{visible(images_dir)} 打不开：是指回自己的链接，或路径不对。请检查 --images-dir。") from None
+    if not exists:
+        raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查 --images-dir 的路径。")
+    if not root.is_dir():
+        raise UserError(f"{visible(root)} 是一个文件，不是文件夹。--images-dir 要的是装着各类别子文件夹的文件夹。")
+    return root
+
+
+def _sources(root, walk, given_split):
+    """(类别名, [(文件夹, 类别, 部分或 None), ...])。"""
+    names = walk.top()
+    parts = given.parts_in(root, names, _subfolders)
+    if given_split:
+        walk.problems += [(root / name, "不属于给定的划分") for name in names if parts and name not in parts]
+        names, sources = given.sources(root, parts, walk)
+    elif parts:
+        given.refuse(root, parts)
+    else:
+        sources = [(root / name, name, None) for name in names]
+    if len(names) < 2:
+        why = "".join(f"（{visible(path.name)}：{reason}）" for path, reason in walk.problems[:1])
+        found = f"{visible(root)} 里只有 {len(names)} 个类别子文件夹{why}"
+        raise UserError(f"{found}，分类至少要两个。{_where_the_classes_are(root)}")
+    return names, sources
+
+
+def _subfolders(folder):
+    return Walk(folder).class_names(folder)
 
 
 def _where_the_classes_are(root):
     """常见的错：指到了上一层或下一层。"""
     inner = [name for name in _subfolders(root) if len(_subfolders(root / name)) >= 2]
     if inner:
-        return f"是不是该用 --images-dir {root / inner[0]} ？"
+        return f"是不是该用 --images-dir {visible(root / inner[0])} ？"
     return "请把每一类照片放进一个以类别命名的子文件夹。"
 
 
+def _sorted_out(files, results, problems):
+    """(能读的 [(文件, 结果), ...], 全部 problems)。"""
+    pairs = list(zip(files, results, strict=True))
+    bad = [(path, result[0]) for (path, *_), result in pairs if len(result) == 1]
+    return [pair for pair in pairs if len(pair[1]) > 1], [*problems, *bad]
+
+
 def _refuse_small_classes(root, class_names, readable, problems, smallest_class):
+    counts = Counter(name for (_, name, _), _ in readable)
     for name in class_names:
-        count = sum(1 for photo in readable if photo[1] == name)
-        if count < smallest_class:
-            bad = [path for path, _ in problems if root / name in path.parents]
-            why = f"（另有 {len(bad)} 个文件读不出来，如 {bad[0].name}）" if bad else ""
+        if counts[name] < smallest_class:
+            bad = [path for path, _ in problems if name in path.relative_to(root).parts]
+            why = f"（另有 {len(bad)} 个不能用，如 {visible(bad[0].name)}）" if bad else ""
             raise UserError(
-                f"类别 {name} 只有 {count} 张能读的照片{why}，少于 {smallest_class} 张，没法划分训练与验证。"
-                f"请添加照片，或移走 {root / name}。"
+                f"类别 {visible(name)} 只有 {counts[name]} 张能读的照片{why}，少于 {smallest_class} 张，"
+                f"没法划分训练与验证。请添加照片，或移走 {visible(root / name)}。"
             )
 
 
@@ -137,7 +191,7 @@ def _check_all(paths):
 def _size(path):
     try:
         return path.stat().st_size
-    except OSError:  # 例如指向已不在的文件的链接；检查到它时会说明
+    except OSError:  # 刚刚被删掉了；检查到它时会说明
         return 0
 
 
@@ -146,18 +200,43 @@ def _check_some(paths):
 
 
 def _check(path):
-    """读一遍照片：能读则返回 (内容的 SHA-256, 感知哈希)，否则返回 (原因,)。"""
+    """读一遍照片：能读则返回 (内容的 SHA-256, 指纹, 要说的几句)，否则返回 (原因,)。"""
     try:
-        data = path.read_bytes()
-        image = decode(data, shortest_side=32)  # 以 1/8 大小解码，足以发现截断，快得多
-        return hashlib.sha256(data).hexdigest(), perceptual_hash(image)
+        data = read_file(path)
+        notes = []
+        image = decode(data, _CHECKED_SIDE, notes)
     except PhotoError as error:
         return (str(error),)
+    except MemoryError:
+        return ("太大，内存放不下",)
     except OSError as error:
         return (f"读不了文件：{error.strerror or error}",)
+    said = FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    actual = sniff(data)
+    if said not in (None, actual):
+        notes.append(f"名字与内容不符（名字说是 {said}，其实是 {actual}）")
+    if min(image.size) < _TINY:  # 缩小解码后短边不会小于 _CHECKED_SIDE，所以原图就这么小
+        notes.append(f"很小（{image.size[0]}×{image.size[1]} 像素）")
+    return hashlib.sha256(data).hexdigest(), fingerprint(image), tuple(notes)
 
 
 def photo_list_hash(photos):
     """照片清单的 SHA-256：类别与内容都相同，才有相同的值；与顺序、文件名无关。"""
     lines = sorted(f"{photo.class_name}\t{photo.sha256}\n" for photo in photos)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def open_checked(photo, shortest_side=SHORTEST_SIDE):
+    """打开检查过的照片（Photo），并确认它还是检查时的那些字节，返回正立的 8 位 RGB 图像。
+
+    Raises:
+        UserError: 读不出来了，或检查之后被改过；点名。
+    """
+    try:
+        data = read_file(photo.path)
+        image = decode(data, shortest_side)
+    except (PhotoError, OSError) as error:
+        raise UserError(f"照片 {visible(photo.path)} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
+    if hashlib.sha256(data).hexdigest() != photo.sha256:  # 新的像素不能记在旧的键下
+        raise UserError(f"照片 {visible(photo.path)} 检查之后被改过，内容不同了。请再运行同一条命令。")
+    return image

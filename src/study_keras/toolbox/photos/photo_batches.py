@@ -5,7 +5,8 @@ import math
 import keras
 import numpy as np
 
-from toolbox.photos.read import IMAGE_SIZE, open_image
+from toolbox.photos.folder import open_checked
+from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.views import View, row_key
 from toolbox.terminal.workers import cores
 
@@ -43,7 +44,7 @@ class PhotoBatches(keras.utils.PyDataset):
 
     def _render(self, photo, view):
         fresh = View(f"{view.key} {self._seed} {self._epoch}", view.render)
-        image = open_image(photo.path)
+        image = open_checked(photo)
         return view.render(image, IMAGE_SIZE, int.from_bytes(row_key(photo, fresh)[:8], "big"))
 
     def on_epoch_end(self):

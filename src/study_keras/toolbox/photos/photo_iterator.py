@@ -3,7 +3,8 @@
 import numpy as np
 from tensorflow.keras.preprocessing.image import Iterator  # ImageDataGenerator 各迭代器的公共基类
 
-from toolbox.photos.read import read_photo
+from toolbox.photos.folder import open_checked
+from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
 
@@ -53,6 +54,7 @@ class PhotoIterator(Iterator):
         return images, self._targets(self.classes[index_array])
 
     def _image(self, photo):
-        pixels = read_photo(photo.path, self.target_size).astype(np.float32)
+        image = open_checked(photo, 2 * max(self.target_size))
+        pixels = CLEAN.render(image, self.target_size, seed=0).astype(np.float32)
         pixels = self.image_generator.apply_transform(pixels, self.image_generator.get_random_transform(pixels.shape))
         return self.image_generator.standardize(pixels)

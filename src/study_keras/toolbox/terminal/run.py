@@ -58,5 +58,3 @@ def _exit(code):
     if is_loading():  # 出错或被中断时还在载入：不等它，而库载入到一半不能照常退出
         os._exit(code)
     raise SystemExit(code)
-
-

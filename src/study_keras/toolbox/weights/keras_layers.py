@@ -3,8 +3,6 @@
 网络结构：Sandler 等，MobileNetV2: Inverted Residuals and Linear Bottlenecks，表 2。
 """
 
-
-
 # 论文表 2：扩张倍数、输出通道、重复次数
 _BLOCKS = [(1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1)]
 

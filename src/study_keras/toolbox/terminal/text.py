@@ -1,0 +1,28 @@
+"""来自文件系统、模型文件夹或网络的文字：显示之前，让看不见、会捣乱的字符现出原形。"""
+
+import unicodedata
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # 控制符、双向与零宽的格式符、非 UTF-8 的字节、行与段的分隔符
+_JOINERS = "\u200c\u200d"  # 零宽连字与断字：表情符号和一些文字里正当地用着
+
+
+def visible(text):
+    """返回可以放心打印的一行文字：看不见或会改变显示的字符写成 \\n、\\x1b、\\u202e 这样的转义。
+
+    不是 UTF-8 的文件名里，Python 用代理 U+DC80 至 U+DCFF 代表读不懂的字节，这里写回 \\x80 至 \\xff。
+    """
+    return "".join(map(_visible_character, str(text)))
+
+
+def _visible_character(character):
+    if unicodedata.category(character) not in _INVISIBLE or character in _JOINERS:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def breaks_a_line(text):
+    """文字里有没有控制符、行或段的分隔符、不是 UTF-8 的字节：写进 labels.txt、CSV 就读不回来。"""
+    return any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)
