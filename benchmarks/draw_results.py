@@ -15,7 +15,7 @@ WAYS = {
     "lesson_3": "第 3 课，微调",
     "lesson_1_model": "第 1 课，函数式模型",
     "lesson_1_seq": "第 1 课，顺序模型",
-    "random_weights": "第 1 课，底座不预训练",
+    "random_weights": "第 1 课，基础模型不预训练",
     "from_scratch": "整个网络从头训练",
 }
 CURVES = {

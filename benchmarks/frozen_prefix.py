@@ -40,7 +40,7 @@ RECIPES = Path(__file__).with_name("recipes.py")
 
 
 def run(command):
-    """运行一个进程，返回 {"seconds", "peak_memory_mb"}；后者是匿名内存的最大值，只有 Linux 上量得到。"""
+    """运行一个进程，返回 {"seconds", "peak_memory_mb"}；后者是内存的最大值，只有 Linux 上量得到。"""
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.DEVNULL)
     peak = next_look = 0
@@ -55,7 +55,7 @@ def run(command):
 
 
 def anonymous_memory_mb(pid):
-    """进程连同它的子进程此刻的匿名内存（不含文件缓存与映射的文件），MB；不是 Linux 则为 0。"""
+    """进程连同它的子进程此刻的内存（不含文件缓存与映射的文件），MB；不是 Linux 则为 0。"""
     process = Path(f"/proc/{pid}")
     try:
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
@@ -172,7 +172,7 @@ def on_all_cores(work, photos):
 def main(argv=None):
     parser = ArgumentParser("冻结的部分只算一次，比每一轮都算快多少。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--epochs", type=positive_int, default=5, metavar="N", help="训练几轮")
     parser.add_argument("--repeats", type=positive_int, default=1, metavar="N", help="运行几遍，取中位数")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
@@ -209,7 +209,7 @@ def report(results):
         rate = results["photos"] * results["epochs"] / result["seconds"]
         memory = f"{result['peak_memory_mb']:.0f} MB" if result["peak_memory_mb"] else "未测"
         times = f"{classic_seconds / result['seconds']:.1f} 倍"
-        print(f"  {name:<14}{result['seconds']:>8.1f} 秒{rate:>8.0f} 张/秒  匿名内存 {memory}  {times}")
+        print(f"  {name:<14}{result['seconds']:>8.1f} 秒{rate:>8.0f} 张/秒  内存 {memory}  {times}")
     print(f"提取特征（转换一次 {results['convert_seconds']:.1f} 秒，不算在内），每秒张数：")
     for name, rate in results["photos_per_second"].items():
         print(f"  {name:<16}{rate:>8.0f}")

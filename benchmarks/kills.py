@@ -57,7 +57,7 @@ def last_stage(folder):
 def main(argv=None):
     parser = ArgumentParser("第 1 课在随机的时刻被强行结束，接着做完，结果是不是一样。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--kills", type=positive_int, default=20, metavar="N", help="杀几次")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)

@@ -43,7 +43,7 @@ lesson_build_functional = lesson.build_functional
 def main(argv=None):
     parser = ArgumentParser("第 1 课各种组合的准确率，每种几个种子。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="几个种子")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)

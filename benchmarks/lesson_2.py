@@ -96,7 +96,7 @@ def agreement(results, images_dir):
 def main(argv=None):
     parser = ArgumentParser("第 2 课对第 1 课：准确率与预测的一致。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
-    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="几个种子")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""照片从一千张到几万张：第 1 课的用时与匿名内存怎样随张数变。内存应当几乎不变，用时应当成正比。
+"""照片从一千张到几万张：第 1 课的用时与内存怎样随张数变。内存应当几乎不变，用时应当成正比。
 
 用法：python benchmarks/scale.py --work-dir 放画的花与缓存的文件夹 [--json docs/results/scale.json]
 
@@ -26,7 +26,7 @@ def main(argv=None):
     parser = ArgumentParser("用时与内存怎样随照片的张数变。")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="画的花与缓存放在哪里")
     parser.add_argument("--counts", type=positive_int, nargs="+", default=COUNTS, help="各规模的张数")
-    parser.add_argument("--weights", default="auto", metavar="W", help="底座的权重")
+    parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     results = []
@@ -42,7 +42,7 @@ def main(argv=None):
             shutil.rmtree(cache)
             results.append({"photos": count, "model": model, **measured, "stages": stages})
             print(
-                f"{count:>6} 张，{model:<6}{measured['seconds']:>8.0f} 秒，匿名内存 {measured['peak_memory_mb']} MB，"
+                f"{count:>6} 张，{model:<6}{measured['seconds']:>8.0f} 秒，内存 {measured['peak_memory_mb']} MB，"
                 f"{'，'.join(f'{name} {seconds:.0f}' for name, seconds in stages.items())}",
                 flush=True,
             )

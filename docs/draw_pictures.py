@@ -40,7 +40,7 @@ def draw_frozen_prefix(path):
     axes[0].text(5, 1.0, "……", ha="center", va="center", fontsize=12)
     box(axes[1], 0.0, 0.65, 1.0, "照片", "white")
     box(axes[1], 1.5, 0.65, 2.9, "冻结的部分，算一次", FROZEN)
-    box(axes[1], 4.9, 0.65, 2.0, "切口处的输出\n（留在磁盘上）", STORE)
+    box(axes[1], 4.9, 0.65, 2.0, "切分点处的输出\n（留在磁盘上）", STORE)
     arrow(axes[1], (1.05, 1.0), (1.45, 1.0))
     arrow(axes[1], (4.45, 1.0), (4.85, 1.0))
     for row, label in enumerate(("第 1 轮", "……", "第 5 轮")):

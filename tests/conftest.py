@@ -1,11 +1,15 @@
 """各测试共用的照片与文件夹。照片都由 NumPy 当场生成，不需要网络。"""
 
+import functools
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from toolbox import drawn_flowers
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -33,6 +37,34 @@ def photo_dir(tmp_path):
         for i in range(12):
             save_jpeg(root / name / f"{i:02}.jpg", seed=100 * k + i)
     return root
+
+
+@pytest.fixture(scope="session")
+def flowers(tmp_path_factory):
+    """整个测试共用的画的花，每类 80 张；路径里有中文与空格。"""
+    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=80)
+
+
+@pytest.fixture(scope="session")
+def first_flowers(flowers, tmp_path_factory):
+    """first_flowers(n)：flowers 中每类的前 n 张，另成一个文件夹。"""
+
+    @functools.cache
+    def first(per_class):
+        folder = tmp_path_factory.mktemp("花") / "drawn flowers"
+        for path in flowers.glob("*/*.jpg"):
+            if int(path.stem) < per_class:
+                (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, folder / path.parent.name)
+        return folder
+
+    return first
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory):
+    """整个测试共用的缓存的特征；讲从头算起的测试各用各的。"""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")

@@ -26,13 +26,8 @@ NAME = "mobilenetv2_fine_tuned"
 
 
 @pytest.fixture(scope="module")
-def flowers(tmp_path_factory):
-    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=40)
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def flowers(first_flowers):
+    return first_flowers(40)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +57,7 @@ def accuracies(folder):
     return {part: metrics[part] for part in ("train", "validation", "test")}
 
 
+@pytest.mark.slow
 def test_default_run_learns_and_writes_a_complete_folder(trained):
     metrics = read_json(trained / "metrics.json")
     assert sum(metrics[part]["photos"] for part in ("train", "validation", "test")) == 200
@@ -71,6 +67,7 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     assert read_json(trained / "settings.json")["unfreeze_from"] == "block_13_expand"
 
 
+@pytest.mark.slow
 def test_predictions_are_the_held_out_photos(trained, flowers):
     rows, metrics = read_predictions(trained), read_json(trained / "metrics.json")
     names = [row["file"] for row in rows]
@@ -81,6 +78,7 @@ def test_predictions_are_the_held_out_photos(trained, flowers):
     assert right == round(sum(part["accuracy"] * part["photos"] for part in parts))
 
 
+@pytest.mark.slow
 def test_only_the_suffix_moved_and_batch_normalisation_is_bit_identical(trained):
     model = keras.models.load_model(trained / "model.keras")
     path = find.find_weights("auto").path
@@ -104,6 +102,7 @@ def test_only_the_suffix_moved_and_batch_normalisation_is_bit_identical(trained)
     assert set(read_json(trained / "metrics.json")["moved"]) == moved | {"head_softmax"}
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers(quick, tmp_path):
     for name in ("once", "again"):
         lesson.main([*quick, "--output-dir", str(tmp_path), "--name", name, "--seed", "3"])
@@ -168,8 +167,10 @@ def test_end_to_end_draws_new_augmentations_every_epoch(flowers):
     assert all((one[i] != two[i]).any() for i in range(8))
 
 
-def test_end_to_end_trains_the_same_layers(quick, tmp_path):
-    lesson.main([*quick, "--epochs", "1", "--end-to-end", "--output-dir", str(tmp_path)])
+@pytest.mark.slow
+def test_end_to_end_trains_the_same_layers(first_flowers, tmp_path):
+    arguments = ["--images-dir", str(first_flowers(16)), *QUICK, "--epochs", "1"]
+    lesson.main([*arguments, "--end-to-end", "--output-dir", str(tmp_path)])
     metrics = read_json(tmp_path / NAME / "metrics.json")
     block_16 = {f"block_16_{kind}" for kind in ("expand", "depthwise", "project")}
     assert set(metrics["moved"]) == block_16 | {"Conv_1", "head_softmax"}
@@ -189,6 +190,7 @@ def test_learning_rate_warms_up_and_falls():
     assert rates[-1] < 1e-6 < rates[0]
 
 
+@pytest.mark.slow
 def test_find_lr_draws_its_curve_and_suggests(quick, tmp_path, capsys):
     for _ in range(2):  # 再运行一次，换掉上一次画的
         lesson.main([*quick, "--find-lr", "--output-dir", str(tmp_path)])
@@ -197,6 +199,7 @@ def test_find_lr_draws_its_curve_and_suggests(quick, tmp_path, capsys):
     assert 1e-5 <= suggested <= 3e-2
 
 
+@pytest.mark.slow
 def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
     arguments = [*quick, "--unfreeze-from", "block_99", "--output-dir", str(tmp_path)]
     done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, encoding="utf-8")
@@ -206,6 +209,7 @@ def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_repeats_resume_and_agree_with_single_runs(quick, tmp_path, monkeypatch):
     """第二个种子训练完、还没保存时被杀：再运行一次，第一个种子不重做，结果与单独运行相同。"""
     arguments = [*quick, "--epochs", "1", "--repeats", "2", "--output-dir", str(tmp_path)]
@@ -240,6 +244,7 @@ lesson.main({arguments!r})
     assert accuracies(tmp_path / "alone") == runs[1]
 
 
+@pytest.mark.slow
 def test_other_settings_are_not_taken_for_finished(trained, flowers):
     folder, weights = open_folder(flowers), find.find_weights("auto")
     arguments = ["--output-dir", str(trained.parent)]

@@ -31,16 +31,6 @@ VARIANTS = [
 
 
 @pytest.fixture(scope="module")
-def flowers(tmp_path_factory):
-    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=80)
-
-
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def trained(flowers, cache_dir, tmp_path_factory):
     """运行过一次的第 1 课（默认选项）：模型文件夹。"""
     output_dir = tmp_path_factory.mktemp("output")
@@ -92,6 +82,7 @@ def test_predictions_match_files(trained, flowers):
     assert accuracy == pytest.approx(metrics_of(trained)["validation"]["accuracy"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_predicts_the_same_in_a_new_process(trained, flowers):
     """只用 Keras 与 predictions.csv 里的文件名，不用课程的任何代码读模型。"""
     script = """
@@ -121,9 +112,10 @@ def test_base_in_the_saved_model_is_the_pretrained_one(trained):
         np.testing.assert_array_equal(kept, pretrained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant).replace("--", ""))
 def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir, tmp_path, monkeypatch):
-    """训练前后逐个张量比较：冻结的逐位相同，可训练的都动了（各种组合，包括底座的最后三层）。"""
+    """训练前后逐个张量比较：冻结的逐位相同，可训练的都动了（各种组合，包括基础模型的最后三层）。"""
     before = {}
 
     def remember(model, base):
@@ -156,6 +148,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
     assert metrics_of(folder)["validation"]["accuracy"] > 0.5  # 只训练两轮；随机猜是 0.2
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers(flowers, cache_dir, trained, tmp_path):
     lesson.main([*options(flowers, cache_dir), "--output-dir", str(tmp_path), "--name", "again"])
     for part in ("train", "validation"):
@@ -163,6 +156,7 @@ def test_same_seed_same_numbers(flowers, cache_dir, trained, tmp_path):
     assert (tmp_path / "again" / "predictions.csv").read_bytes() == (trained / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_end_to_end_uses_the_same_photos(photo_dir, tmp_path):
     """经典做法也跑得通，训练与预测的是同样的照片；两种做法得到同样的模型，见 test_frozen_prefix.py。"""
     arguments = ["--images-dir", str(photo_dir), "--weights", "random", "--epochs", "1", "--end-to-end"]
@@ -172,6 +166,7 @@ def test_end_to_end_uses_the_same_photos(photo_dir, tmp_path):
     assert [row["file"] for row in predictions_of(tmp_path / "mobilenetv2_transfer_seq")] == held_out
 
 
+@pytest.mark.slow
 def test_test_split_is_held_out(flowers, cache_dir, tmp_path):
     lesson.main([*options(flowers, cache_dir), "--test-split", "0.2", "--epochs", "1", "--output-dir", str(tmp_path)])
     folder = tmp_path / "mobilenetv2_transfer_seq"
@@ -180,6 +175,7 @@ def test_test_split_is_held_out(flowers, cache_dir, tmp_path):
     assert len(predictions_of(folder)) == metrics["validation"]["photos"] + metrics["test"]["photos"]
 
 
+@pytest.mark.slow
 def test_own_photos_with_problems(flowers, cache_dir, tmp_path, capsys):
     """两类中文名的照片，混着坏文件：坏的点名排除，其余照常。"""
     for k, name in enumerate(("小 猫", "小 狗")):
@@ -207,6 +203,7 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
     assert course.find_photos(lesson.parse_arguments(["--drawn"])) == tmp_path and len(drawn) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -228,6 +225,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments, words, photo_dir):
     assert len(errors) == 1 and errors[0].startswith("错误：") and words in errors[0]
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_nothing_half_written(flowers, cache_dir, tmp_path, monkeypatch, capsys):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -240,6 +238,7 @@ def test_full_disk_leaves_nothing_half_written(flowers, cache_dir, tmp_path, mon
     assert list((tmp_path / "output").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(variant).replace("--", ""))
 def test_real_photos_reach_the_floor(variant, real_photos, cache_dir, tmp_path):
     """各种组合都不低于 0.85；更多种子的平均与范围由 benchmarks/lesson_1_variants.py 记录。"""
@@ -247,6 +246,7 @@ def test_real_photos_reach_the_floor(variant, real_photos, cache_dir, tmp_path):
     assert metrics_of(next(tmp_path.iterdir()))["validation"]["accuracy"] >= 0.85
 
 
+@pytest.mark.slow
 def test_weights_file_of_the_reader(flowers, cache_dir, tmp_path):
     own = tmp_path / "我的 权重.h5"
     own.write_bytes(find.find_weights("auto").path.read_bytes())

@@ -1,4 +1,4 @@
-"""第 2 课在一台机器上：学得会、底座一个数也不动、几种形式的预测相同、能接着训练。"""
+"""第 2 课在一台机器上：学得会、基础模型一个数也不动、几种形式的预测相同、能接着训练。"""
 
 import csv
 import json
@@ -20,15 +20,12 @@ from toolbox.photos.read import read_photo
 from toolbox.terminal.errors import UserError
 from toolbox.weights import find
 
-
-@pytest.fixture(scope="module")
-def flowers(tmp_path_factory):
-    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=24)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def flowers(first_flowers):
+    return first_flowers(24)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +141,7 @@ def test_sparse_labels_on_mirrored_devices(flowers, cache_dir, tmp_path):
     shown = lesson_2_run.run(
         *lesson_2_run.options(flowers, cache_dir, tmp_path, "--class-mode", "sparse", "--mirrored", "--steps", 100)
     )
-    assert "新算 0 张" in shown  # 与类别的编号方式无关：底座的输出是另一次运行留下的
+    assert "新算 0 张" in shown  # 与类别的编号方式无关：基础模型的输出是另一次运行留下的
     metrics = lesson_2_run.metrics_of(tmp_path)
     assert metrics["validation"]["accuracy"] >= 0.8 and metrics["step"] == 100
     labels = (tmp_path / "mobilenetv2_estimator" / "labels.txt").read_text(encoding="utf-8").splitlines()

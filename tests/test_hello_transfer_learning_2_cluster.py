@@ -10,18 +10,14 @@ import tensorflow as tf
 import hello_transfer_learning_2 as lesson
 import lesson_2_run
 from lesson_2_run import checkpoint_steps
-from toolbox import drawn_flowers
 from toolbox.estimator import local_cluster
 
-
-@pytest.fixture(scope="module")
-def flowers(tmp_path_factory):
-    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=24)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
+def flowers(first_flowers):
+    return first_flowers(24)
 
 
 def wait_until(condition, seconds=240):

@@ -53,7 +53,7 @@ def sparse_labels():
 
 
 def small_base(framework):
-    """两组“卷积、批归一化、ReLU”，当作底座；framework 是 keras 或 tf_keras。"""
+    """两组“卷积、批归一化、ReLU”，当作基础模型；framework 是 keras 或 tf_keras。"""
     framework.utils.set_random_seed(0)
     layers = framework.layers
     x = inputs = framework.Input((8, 8, 3))
@@ -65,7 +65,7 @@ def small_base(framework):
 
 
 def changed_by_training(framework, base, **call):
-    """给底座接上头，训练一轮，返回底座中变了的权重的名字。"""
+    """给基础模型接上头，训练一轮，返回基础模型中变了的权重的名字。"""
     inputs = framework.Input((8, 8, 3))
     x = framework.layers.GlobalAveragePooling2D()(base(inputs, **call))
     model = framework.Model(inputs, framework.layers.Dense(5, activation="softmax")(x))
@@ -80,7 +80,7 @@ def changed_by_training(framework, base, **call):
 
 
 def frozen_container(framework):
-    """3：先冻结整个底座，再把最后三层改回可训练。"""
+    """3：先冻结整个基础模型，再把最后三层改回可训练。"""
     base = small_base(framework)
     base.trainable = False
     for layer in base.layers[-3:]:
@@ -89,7 +89,7 @@ def frozen_container(framework):
 
 
 def batch_normalization():
-    """4：解冻底座，以 training=False 调用；再看每个批归一化都冻结时。"""
+    """4：解冻基础模型，以 training=False 调用；再看每个批归一化都冻结时。"""
     unfrozen, held = small_base(keras), small_base(keras)
     for layer in held.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
@@ -110,7 +110,7 @@ def colour_photos(folder):
 
 
 def shuffled_predictions():
-    """5：模型全对，用打乱的迭代器预测，再与 generator.classes 比，就像是瞎猜。"""
+    """5：模型全对，用打乱的迭代器预测，再与 generator.classes 比，就像是随机猜测。"""
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)[:, ::-1])  # 三个数：蓝、绿、红
     results = {}
@@ -206,7 +206,7 @@ def nearest_interpolation():
 
 
 def interpolation_accuracy(folder):
-    """10：同一批照片、同一个预训练底座，只换缩放的方法，池化特征上的逻辑回归（5 折，重复 3 次）。"""
+    """10：同一批照片、同一个预训练基础模型，只换缩放的方法，池化特征上的逻辑回归（5 折，重复 3 次）。"""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline

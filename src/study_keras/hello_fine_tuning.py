@@ -180,8 +180,9 @@ def find_learning_rate(network, batches):
     return rates, losses, rates[calm[-1] + 4] if len(calm) else rates[0]
 
 
-def train_head(head, data, balance):
+def train_head(base, head, data, balance):
     """分类头的初值是随机的：先单独训练它，免得它的大梯度毁了基础模型。返回每一轮的损失与准确率。"""
+    set_trainable_from(base, None)
     compile_network(head, HEAD_LEARNING_RATE)
     return fit(head, data, HEAD_EPOCHS, balance)
 
@@ -195,7 +196,7 @@ def train_last_blocks(network, data, args, balance, log_dir):
 
 
 def evaluate(network, data):
-    """每一部分的损失与准确率，以及没有参加训练的每张照片各个类别的概率。测试集只在这里读一次。"""
+    """每一部分的损失与准确率，以及没有参加训练的每张照片的概率。测试集只在这里读一次。"""
     scores = {part: network.evaluate(batches, verbose=0, return_dict=True) for part, batches in data.items()}
     held_out = ("validation", "test")
     return scores, {part: network.predict(data[part], verbose=0) for part in held_out}
@@ -216,20 +217,17 @@ def run_once(args, folder, weights, stage):
     network, head, clean, data, head_data = prepared
     balance = class_weights(targets["train"])
     with stage("训练分类头"):
-        set_trainable_from(base, None)
-        history = train_head(head, head_data, balance)
+        history = train_head(base, head, head_data, balance)
     set_trainable_from(base, args.unfreeze_from)
     if args.find_lr:
         with stage("试各个学习率"):
             return experiments.report_learning_rates(args, *find_learning_rate(network, data["train"]))
     with model_folder.writing(args.output_dir, args.name) as results:
         with stage("训练最后几块"):
-            tuned = train_last_blocks(network, data, args, balance, results / "logs")
-            moved = movement(model, before)
-        history = joined(history, tuned)
+            history = joined(history, train_last_blocks(network, data, args, balance, results / "logs"))
         with stage("评估"):
             scores, probabilities = evaluate(network, clean)
-            metrics = evaluation.report(scores, parts) | {"moved": moved}
+            metrics = evaluation.report(scores, parts) | {"moved": movement(model, before)}
             predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
         outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)

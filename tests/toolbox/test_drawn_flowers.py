@@ -78,6 +78,7 @@ def test_photos_drawn_by_another_version_are_redrawn(small, tmp_path, monkeypatc
     assert contents(draw_folder(folder, 3, seed=7)) == contents(small)
 
 
+@pytest.mark.slow
 def test_killed_run_leaves_only_whole_photos_and_goes_on(tmp_path):
     folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"
     command = [sys.executable, str(script), "--output-dir", str(folder), "--per-class", "24", "--seed", "7"]
@@ -144,10 +145,9 @@ def test_contact_sheet(small, tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
+def task(flowers):
     """默认的 400 张：uint8 像素 (400, 224, 224, 3)、类别编号、哪些留作验证（每类前 20%，与 ImageDataGenerator 同）。"""
-    folder = draw_folder(tmp_path_factory.mktemp("drawn") / "default")
-    paths = [path for name in CLASS_NAMES for path in sorted((folder / name).glob("*.jpg"))]
+    paths = [path for name in CLASS_NAMES for path in sorted((flowers / name).glob("*.jpg"))]
     pixels = np.stack([Image.open(path).resize((224, 224), Image.Resampling.BILINEAR) for path in paths])
     return pixels, np.repeat(np.arange(5), 80), np.arange(400) % 80 < 16
 
@@ -179,11 +179,13 @@ def head_accuracies(task, weights):
     return accuracies
 
 
+@pytest.mark.slow
 def test_pretrained_features_solve_most_of_the_task(task):
     weights = find.find_weights("auto")
     assert 0.85 <= np.median(head_accuracies(task, weights.path)) <= 0.98
 
 
+@pytest.mark.slow
 def test_random_features_stay_far_below(task):
     half = [part[::2] for part in task]  # 一半已足够看出
     assert max(head_accuracies(half, None)) < 0.6

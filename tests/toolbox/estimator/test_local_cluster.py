@@ -87,6 +87,7 @@ def test_when_one_fails_the_others_are_ended(member, tmp_path, victim):
     assert not any(map(is_running, pid_files(tmp_path)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows 没有这些信号")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_no_process_outlives_the_launcher(member, tmp_path, number, code):

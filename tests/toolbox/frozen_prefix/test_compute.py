@@ -125,6 +125,7 @@ WEIGHT_TOLERANCE = 1e-5
 SMALLEST_MOVE = 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [None, "block_13_expand"])
 def test_training_on_kept_outputs_gives_the_same_model(base, photos, images, labels, tmp_path, first):
     if first:
@@ -154,9 +155,10 @@ def test_training_on_kept_outputs_gives_the_same_model(base, photos, images, lab
         np.testing.assert_allclose(actual, expected, rtol=0, atol=WEIGHT_TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first, shape", [(None, (1280,)), ("Conv_1", (7, 7, 320)), ("block_13_expand", (14, 14, 96))])
 def test_fast_engine_agrees_with_keras(photos, tmp_path, first, shape):
-    """标准大小（224、alpha 1.0）的三种切口：输出相对误差 1e-4 以内；差距大于 0.01 时最可能的类别相同。"""
+    """标准大小（224、alpha 1.0）的三种切分点：输出相对误差 1e-4 以内；差距大于 0.01 时最可能的类别相同。"""
     images = images_of(photos[:12], (224, 224))
     base = new_base(images, alpha=1.0)
     if first:

@@ -80,6 +80,7 @@ def wait(process):
     return int(output.split()[-1])
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_then_finished(setting, tmp_path):
     """杀 20 次，每次都在写了若干份之后；接着算完，仓库与训练出的模型都相同。"""
     head = keras.Sequential([keras.Input((1280,)), keras.layers.Dense(2, activation="softmax")])

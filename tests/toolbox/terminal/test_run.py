@@ -70,6 +70,7 @@ def test_error_while_tensorflow_is_loading_does_not_wait_for_it():
     assert done.returncode == 2 and done.stderr.strip() == "错误：照片没了。请找回来。"
 
 
+@pytest.mark.slow
 def test_error_while_tensorflow_is_really_loading():
     """同上，真的在载入；无论载入到哪里，只有这一行，没有英文信息，也不崩溃。"""
     for wait in (0, 0.2, 1):

@@ -24,7 +24,7 @@ def print_report(folder):
     if folder.ignored:
         print("略过：" + "、".join(f"{visible(name)}（{count} 处）" for name, count in folder.ignored.items()))
     for warning in folder.warnings:
-        print(f"！！！{warning}")
+        print(f"注意：{warning}")
 
 
 def _kind(reason):
