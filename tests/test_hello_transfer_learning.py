@@ -122,7 +122,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
         before["model"] = model
         before["values"] = [(w, w.trainable, np.array(w)) for w in model.weights]
 
-    monkeypatch.setattr(lesson, "show_model", remember)
+    monkeypatch.setattr(lesson, "show_layers", remember)
     lesson.main([*options(flowers, cache_dir), *variant, "--epochs", "2", "--output-dir", str(tmp_path)])
     trainable = {id(w) for w in before["model"].trainable_weights}
     head_statistics = {id(w) for layer in before["model"].layers if layer.name == "head_bn" for w in layer.weights}
