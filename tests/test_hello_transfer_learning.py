@@ -16,6 +16,7 @@ from conftest import LESSONS_DIR, save_jpeg
 from toolbox import course, drawn_flowers, flower_photos
 from toolbox.photos.folder import open_folder
 from toolbox.photos.split import split_photos
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 from toolbox.weights import find
 from toolbox.weights.imagenet_labels import imagenet_labels
@@ -176,6 +177,37 @@ def test_test_split_is_held_out(flowers, cache_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_given_split_is_kept(photo_dir, cache_dir, tmp_path):
+    """train、val、test 已分好：不加 --given-split 就拒绝；加上，各部分就是给定的那些。"""
+    given = tmp_path / "given"
+    for part, numbers in {"train": range(8), "val": range(8, 10), "test": range(10, 12)}.items():
+        for class_dir in photo_dir.iterdir():
+            (given / part / class_dir.name).mkdir(parents=True)
+            for i in numbers:
+                (class_dir / f"{i:02}.jpg").rename(given / part / class_dir.name / f"{i:02}.jpg")
+    arguments = [
+        *options(given, cache_dir),
+        "--weights",
+        "random",
+        "--epochs",
+        "1",
+        "--output-dir",
+        str(tmp_path / "o"),
+    ]
+    with pytest.raises(UserError, match="--given-split"):
+        lesson.main(arguments)
+    lesson.main([*arguments, "--given-split"])
+    folder = tmp_path / "o" / "mobilenetv2_transfer_seq"
+    assert {part: metrics_of(folder)[part]["photos"] for part in ("train", "validation", "test")} == {
+        "train": 24,
+        "validation": 6,
+        "test": 6,
+    }
+    held_out = {path.relative_to(given).as_posix() for part in ("val", "test") for path in given.glob(f"{part}/*/*")}
+    assert {row["file"] for row in predictions_of(folder)} == held_out
+
+
+@pytest.mark.slow
 def test_own_photos_with_problems(flowers, cache_dir, tmp_path, capsys):
     """两类中文名的照片，混着坏文件：坏的点名排除，其余照常。"""
     for k, name in enumerate(("小 猫", "小 狗")):
@@ -216,6 +248,10 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
         (["--images-dir", "{photos}", "--weights", "没有.h5"], "--weights 没有.h5"),
         (["--images-dir", "{photos}", "--output-dir", __file__], "是一个文件"),
         (["--images-dir", "{photos}", "--weights", "random", "--cache-dir", __file__], "文件"),
+        (["--images-dir", "{photos}", "--output-dir", "{photos}/out"], "在照片文件夹里"),
+        (["--images-dir", ""], "--images-dir 是空的"),
+        (["--given-split"], "--given-split 要与 --images-dir 一起用"),
+        (["--images-dir", "{photos}", "--given-split"], "请去掉 --given-split"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, words, photo_dir):
@@ -223,6 +259,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments, words, photo_dir):
     assert done.returncode == 2, done.stderr
     errors = done.stderr.strip().splitlines()
     assert len(errors) == 1 and errors[0].startswith("错误：") and words in errors[0]
+    assert not (photo_dir / "out").exists()
 
 
 @pytest.mark.slow

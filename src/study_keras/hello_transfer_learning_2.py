@@ -140,7 +140,7 @@ class Job:
 def prepare(args, task):
     """照片、权重、TensorFlow、模型、输入函数；task 是自己在集群里的角色，None 表示单机。"""
     stage = Stopwatch()
-    target = model_folder.target_folder(args.output_dir, args.name)
+    target = course.target_folder(args)
     folder, weights = course.find_inputs(args, stage)
     job = Job(args, stage, folder, weights, checkpoints.path(target))
     if task is None or task.leads:  # 只有一个进程负责检查点

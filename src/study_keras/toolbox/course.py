@@ -55,7 +55,6 @@ def add_class_mode(parser):
 def find_photos(args):
     """按选项打开照片文件夹，返回 PhotoFolder；下载不到 flower_photos 时改用画的花，并说清楚。"""
     if args.images_dir is not None:
-        _refuse_output_among_photos(args)
         return open_folder(args.images_dir, given_split=args.given_split)
     if args.given_split:
         raise UserError("--given-split 要与 --images-dir 一起用：其余的照片没有现成的划分。")
@@ -67,14 +66,18 @@ def find_photos(args):
     return open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
 
 
-def _refuse_output_among_photos(args):
-    """模型若写在照片文件夹里，下次它就成了一个类别。"""
-    if not args.images_dir:
+def target_folder(args):
+    """结果要写进的文件夹；训练之前就确认写得下去，而且不在照片文件夹里：否则下次它就成了一个类别。
+
+    Raises:
+        UserError: 写不下去，或在照片文件夹里。
+    """
+    if args.images_dir == "":
         raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
-    photos = Path(args.images_dir).expanduser().resolve()
     output = Path(args.output_dir).expanduser().resolve()
-    if output.is_relative_to(photos):
+    if args.images_dir and output.is_relative_to(Path(args.images_dir).expanduser().resolve()):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
+    return model_folder.target_folder(args.output_dir, args.name)
 
 
 def start(args, stage):
@@ -90,7 +93,7 @@ def start(args, stage):
     Raises:
         UserError: 照片、权重或输出文件夹有问题。
     """
-    model_folder.target_folder(args.output_dir, args.name)
+    target_folder(args)
     preload_tensorflow()
     folder, weights = find_inputs(args, stage)
     with stage("载入 TensorFlow"):
