@@ -40,19 +40,25 @@ def photo_dir(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def flowers(tmp_path_factory):
+def all_flowers(tmp_path_factory):
     """整个测试共用的画的花，每类 80 张；路径里有中文与空格。"""
     return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=80)
 
 
 @pytest.fixture(scope="session")
-def first_flowers(flowers, tmp_path_factory):
-    """first_flowers(n)：flowers 中每类的前 n 张，另成一个文件夹。"""
+def flowers(all_flowers):
+    """画的花；只要几张的测试文件自己另定。"""
+    return all_flowers
+
+
+@pytest.fixture(scope="session")
+def first_flowers(all_flowers, tmp_path_factory):
+    """first_flowers(n)：all_flowers 中每类的前 n 张，另成一个文件夹。"""
 
     @functools.cache
     def first(per_class):
         folder = tmp_path_factory.mktemp("花") / "drawn flowers"
-        for path in flowers.glob("*/*.jpg"):
+        for path in all_flowers.glob("*/*.jpg"):
             if int(path.stem) < per_class:
                 (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, folder / path.parent.name)

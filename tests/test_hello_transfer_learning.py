@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ from toolbox.weights import find
 from toolbox.weights.imagenet_labels import imagenet_labels
 
 SCRIPT = LESSONS_DIR / "hello_transfer_learning.py"
+needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows 上要管理员才能建链接")
 VARIANTS = [
     ["--model", "seq", "--class-mode", "categorical"],
     ["--model", "seq", "--class-mode", "sparse"],
@@ -250,11 +252,15 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
         (["--images-dir", "{photos}", "--weights", "random", "--cache-dir", __file__], "文件"),
         (["--images-dir", "{photos}", "--output-dir", "{photos}/out"], "在照片文件夹里"),
         (["--images-dir", ""], "--images-dir 是空的"),
+        pytest.param(["--images-dir", "{photos}/loop"], "指回自己的链接", marks=needs_links),
+        pytest.param(["--images-dir", "{photos}", "--output-dir", "{photos}/loop/x"], "", marks=needs_links),
         (["--given-split"], "--given-split 要与 --images-dir 一起用"),
         (["--images-dir", "{photos}", "--given-split"], "请去掉 --given-split"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, words, photo_dir):
+    if os.name != "nt":
+        (photo_dir / "loop").symlink_to(photo_dir / "loop")
     done = run_script(*[argument.format(photos=photo_dir) for argument in arguments])
     assert done.returncode == 2, done.stderr
     errors = done.stderr.strip().splitlines()

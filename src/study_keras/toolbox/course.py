@@ -1,13 +1,11 @@
 """各课共同的部分：共同的选项，以及一课的开头（找到照片与权重，载入 TensorFlow）。"""
 
-from pathlib import Path
-
 from toolbox import drawn_flowers, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
 from toolbox.terminal.arguments import non_negative_int, positive_int
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR
+from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
 from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
@@ -74,8 +72,8 @@ def target_folder(args):
     """
     if args.images_dir == "":
         raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
-    output = Path(args.output_dir).expanduser().resolve()
-    if args.images_dir and output.is_relative_to(Path(args.images_dir).expanduser().resolve()):
+    output = absolute(args.output_dir)
+    if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
     return model_folder.target_folder(args.output_dir, args.name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import folder_written_aside
+from toolbox.terminal.files import absolute, folder_written_aside
 from toolbox.terminal.stopwatch import peak_memory_mb
 
 LABELS_FILE = "labels.txt"
@@ -32,7 +32,7 @@ def target_folder(output_dir, name):
         raise UserError(
             f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。"
         )
-    output_dir = Path(output_dir).expanduser().resolve()
+    output_dir = absolute(output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -162,7 +162,7 @@ def find(folder):
     Raises:
         UserError: 不存在，或缺文件。
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = absolute(folder)
     missing = [name for name in (MODEL_FILE, LABELS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
     if missing:
         raise UserError(f"{folder} 不是完整的模型文件夹（缺 {'、'.join(missing)}）。请先运行第 1 课，或检查路径。")

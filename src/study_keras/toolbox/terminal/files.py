@@ -27,6 +27,11 @@ _numbers = itertools.count()
 _ASIDE = re.compile(r"\.(.+)\.([0-9a-f]{8})\.(\d{1,9})\.([0-9a-f]{8})-\d+\.(writing|old)", re.DOTALL)
 
 
+def absolute(path):
+    """展开 ~ 与链接之后的绝对路径（Path）；指回自己的链接原样给出，由打开它的一步去说，Path.resolve 会在这里出错。"""
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
+
 def sha256_of(path):
     """文件的 SHA-256，十六进制小写。"""
     with open(path, "rb") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.downloads import resumable
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import one_process_at_a_time, remove_leftovers, sha256_of, written_aside
+from toolbox.terminal.files import absolute, one_process_at_a_time, remove_leftovers, sha256_of, written_aside
 from toolbox.weights import torchvision
 from toolbox.weights.keras_layers import keras_layers
 from toolbox.weights.torchvision import WeightsUnavailable
@@ -112,7 +112,7 @@ def _remedy(choice):
 
 
 def _own_file(choice):
-    path = Path(choice).expanduser().resolve()
+    path = absolute(choice)
     if not path.is_file():
         choices = "、".join(CHOICES)
         raise UserError(f"--weights {choice} 不是 {choices} 之一，也不是一个存在的 .h5 文件。请检查拼写或路径。")
