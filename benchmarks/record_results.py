@@ -35,6 +35,12 @@ WAYS = {
     "moving_batch_norm": [WRONG_WAYS, "moving_batch_norm"],
     "cached_augmentation": [WRONG_WAYS, "cached_augmentation"],
     "stopping_on_test": [WRONG_WAYS, "stopping_on_test"],
+    "head_only": [WRONG_WAYS, "head_only"],
+    "no_head_training": [WRONG_WAYS, "no_head_training"],
+    "constant_learning_rate": [WRONG_WAYS, "constant_learning_rate"],
+    "no_label_smoothing": [WRONG_WAYS, "no_label_smoothing"],
+    "no_weight_decay": [WRONG_WAYS, "no_weight_decay"],
+    "no_early_stopping": [WRONG_WAYS, "no_early_stopping"],
     "from_scratch": [
         WRONG_WAYS, "from_scratch", "--weights", "random", "--end-to-end", "--epochs", "10", "--learning-rate", "3e-3",
     ],

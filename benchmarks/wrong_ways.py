@@ -1,6 +1,6 @@
-"""第 3 课的几种变样：三种常见的错法，以及不用预训练权重、从头训练。其余与第 3 课完全相同，选项也相同。
+"""第 3 课的几种变样：三种常见的错法，去掉一样保护（消融，ablation），以及从头训练。其余与第 3 课完全相同。
 
-用法：python benchmarks/wrong_ways.py 错法 第 3 课的选项    （由 record_results.py 调用）
+用法：python benchmarks/wrong_ways.py 变样 第 3 课的选项    （由 record_results.py 调用）
 """
 
 import sys
@@ -74,12 +74,54 @@ def from_scratch():
     return {"set_trainable_from": set_trainable_from, "HEAD_EPOCHS": 1}  # 没有预训练的基础模型可保护
 
 
-WAYS = {way.__name__: way for way in (moving_batch_norm, cached_augmentation, stopping_on_test, from_scratch)}
+def head_only():
+    """只训练分类头：解冻之后的学习率是零，最后几块一个数也不动。"""
+    return {"warm_up_and_cosine": lambda highest, steps: 0.0}
+
+
+def no_head_training():
+    """不先训练分类头：它的学习率是零，解冻时还是随机的初值。"""
+    return {"HEAD_LEARNING_RATE": 0.0}
+
+
+def constant_learning_rate():
+    """不预热，也不沿余弦下降：学习率一直是最高的那个。"""
+    return {"warm_up_and_cosine": lambda highest, steps: highest}
+
+
+def no_label_smoothing():
+    return {"LABEL_SMOOTHING": 0.0}
+
+
+def no_weight_decay():
+    return {"WEIGHT_DECAY": 0.0}
+
+
+def no_early_stopping():
+    """走完全部轮数，用最后一轮的权重。"""
+
+    def fit(network, data, epochs, balance, callbacks=()):
+        kept = [callback for callback in callbacks if not isinstance(callback, keras.callbacks.EarlyStopping)]
+        return lesson_fit(network, data, epochs, balance, kept)
+
+    return {"fit": fit}
+
+
+WRONG = (moving_batch_norm, cached_augmentation, stopping_on_test, from_scratch)
+ABLATIONS = (
+    head_only,
+    no_head_training,
+    constant_learning_rate,
+    no_label_smoothing,
+    no_weight_decay,
+    no_early_stopping,
+)
+WAYS = {way.__name__: way for way in (*WRONG, *ABLATIONS)}
 
 
 def main(argv=None):
-    parser = ArgumentParser("把第 3 课故意做错一处；后面跟第 3 课的选项。")
-    parser.add_argument("way", choices=list(WAYS), help="哪一种错法")
+    parser = ArgumentParser("把第 3 课改动一处；后面跟第 3 课的选项。")
+    parser.add_argument("way", choices=list(WAYS), help="哪一种变样")
     args, options = parser.parse_known_args(argv)
     with mock.patch.multiple(lesson, **WAYS[args.way]()):  # 名字若不在，立刻出错，不会悄悄记下错的数
         lesson.main(options)

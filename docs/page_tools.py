@@ -1,7 +1,9 @@
-"""页面里的代码、帮助、输出与数字都由这里放进去（cogapp），用 --check 防止走样。
+"""页面里的代码、帮助、输出与数字都由这里放进去（cogapp），所以不会走样。
 
-重新生成：python -m cogapp -r -I docs README.md docs/*.md docs/study_keras/*.md
-检查：    python -m cogapp --check -I docs README.md docs/*.md docs/study_keras/*.md
+重新生成：python docs/make_pages.py
+检查：    python docs/make_pages.py --check
+
+页面里的标记只有一行，调用这里或 measured.py 里的一个函数，如 [[[cog page_tools.excerpt(文件, 名字) ]]]。
 """
 
 import ast
@@ -9,32 +11,36 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import cog
 
-PROJECT_DIR = Path(__file__).resolve().parents[1]
-RESULTS_DIR = PROJECT_DIR / "docs" / "results"
+DOCS_DIR = Path(__file__).resolve().parent
+PROJECT_DIR = DOCS_DIR.parent
+RESULTS_DIR = DOCS_DIR / "results"
+LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
 
 
 def _fenced(text, language=""):
     cog.out(f"\n```{language}\n{text.strip(chr(10))}\n```\n\n")
 
 
-def excerpt(path, name):
-    """放入 path 里名为 name 的函数（或类）的源代码。"""
+def excerpt(path, *names):
+    """放入 path 里名为 names 的函数（或类）的源代码，几个就放在同一个代码块里。"""
     source = (PROJECT_DIR / path).read_text(encoding="utf-8")
+    lines, found = source.splitlines(), {}
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            return _fenced("\n".join(source.splitlines()[first - 1 : node.end_lineno]), "python")
-    raise LookupError(f"{path} 里没有 {name}")
+            found[node.name] = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
+    if missing := set(names) - set(found):
+        raise LookupError(f"{path} 里没有 {'、'.join(missing)}")
+    _fenced("\n\n\n".join(found[name] for name in names), "python")
 
 
 def lines_between(path, start, end):
     """放入 path 里从含 start 的一行到含 end 的一行（都包括在内），去掉共同的缩进。"""
-    import textwrap
-
     lines = (PROJECT_DIR / path).read_text(encoding="utf-8").splitlines()
     first = next(i for i, line in enumerate(lines) if start in line)
     last = next(i for i, line in enumerate(lines) if i >= first and end in line)
@@ -49,10 +55,23 @@ def help_text(script):
     _fenced(text.replace(str(PROJECT_DIR) + os.sep, ""), "text")
 
 
-def recorded(file_name, leave_out=()):
-    """放入 docs/results/ 里记录下来的终端输出；以 leave_out 中的词结尾的行略去。"""
+def recorded(file_name, leave_out=(), stages=None):
+    """放入 docs/results/ 里记录下来的终端输出。
+
+    Args:
+        leave_out: 以其中的词结尾的行略去。
+        stages: 只要这几步（“—— 训练 ——”这样的标题之下的），如 ("数据", "训练")；“小结”是最后一段。
+    """
     lines = (RESULTS_DIR / file_name).read_text(encoding="utf-8").splitlines()
-    _fenced("\n".join(line for line in lines if not line.endswith(tuple(leave_out))), "text")
+    stage, kept = None, []
+    for line in lines:
+        if line.startswith(("—— ", "===== ")):
+            stage = line.strip("—= ")
+        if (stages is None or stage in stages) and not line.endswith(tuple(leave_out)):
+            kept.append(line)
+    if stages is not None and not kept:
+        raise LookupError(f"{file_name} 里没有 {'、'.join(stages)}")
+    _fenced("\n".join(kept), "text")
 
 
 def load(file_name):
@@ -66,20 +85,6 @@ def result(file_name, key, form="{}"):
     for part in key.split("."):
         value = value[int(part)] if isinstance(value, list) else value[part]
     cog.out(form.format(value))
-
-
-def ways_table():
-    """放入各种做法的测试准确率、用时与内存（benchmarks/record_results.py 的记录）。"""
-    sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
-    from draw_results import WAYS  # 图与表是同样的几种做法
-
-    rows = []
-    for name, label in WAYS.items():
-        r = load(f"{name}.json")
-        test, mean = r["test"], {key: f"{r[key]['mean']:.0f}" for key in ("seconds", "cpu_seconds", "peak_memory_mb")}
-        spread = f"{test['lowest']:.3f} 至 {test['highest']:.3f}"
-        rows.append([label, f"{test['mean']:.3f}", spread, len(r["runs"]), *mean.values()])
-    table(["做法", "测试准确率的平均", "最低至最高", "种子数", "用时（秒）", "CPU 秒", "内存（MB）"], rows)
 
 
 def table(header, rows):
