@@ -3,7 +3,6 @@
 import sys
 
 import cog
-
 from page_tools import LESSONS_DIR, PROJECT_DIR, excerpt, load, table
 
 sys.path[:0] = [str(PROJECT_DIR / "benchmarks"), str(LESSONS_DIR)]
@@ -25,7 +24,8 @@ def photos_and_parts():
     cog.outl(
         f"{sum(counts.values()):,} 张真实照片（flower_photos 的一部分，五类各 300 张，清单见 "
         f"[flower_photos_1500.txt](docs/results/flower_photos_1500.txt)）；每个种子换一次划分，如种子 {run['seed']} 是"
-        f"训练 {counts['train']:,}、验证 {counts['validation']}、测试 {counts['test']} 张。一切选择只看验证集，测试集最后读一次："
+        f"训练 {counts['train']:,}、验证 {counts['validation']}、测试 {counts['test']} 张。"
+        "一切选择只看验证集，测试集最后读一次："
     )
 
 
@@ -80,7 +80,8 @@ def speed_of_extraction():
     cog.outl(
         f"单看特征提取：每秒 {rates['extract']:.0f} 张，是 `model.predict` 的 {ratios['extract_to_predict']:.1f} 倍"
         f"（取各次的中位数；与它最快的一次比，{ratios['extract_to_predict_fastest']:.1f} 倍）。"
-        f"读照片与运行网络两段时间之和决定的极限是每秒 {rates['limit']:.0f} 张，达到了它的 {ratios['extract_to_limit']:.2f}。"
+        f"读照片与运行网络两段时间之和决定的极限是每秒 {rates['limit']:.0f} 张，"
+        f"达到了它的 {ratios['extract_to_limit']:.2f}。"
     )
 
 
@@ -124,7 +125,8 @@ def lesson_1_variants():
     """第 1 课几种做法的验证准确率（lesson_1_variants.json）。"""
     r = load("lesson_1_variants.json")
     cog.outl(
-        f"{r['photos']:,} 张真实照片，八成训练、二成验证，5 轮，权重 {r['weights']}，每种 {r['seeds']} 个种子（划分与训练都换）："
+        f"{r['photos']:,} 张真实照片，八成训练、二成验证，5 轮，权重 {r['weights']}，"
+        f"每种 {r['seeds']} 个种子（划分与训练都换）："
     )
     rows = [[name, f"{v['mean']:.3f}", spread(v["accuracy"])] for name, v in r["variants"].items()]
     table(["做法", "验证准确率的平均", "最低至最高"], rows)
@@ -153,8 +155,9 @@ def scratch():
     scratch, tuned = load("from_scratch.json"), load("lesson_3.json")
     ratio = scratch["cpu_seconds"]["mean"] / tuned["cpu_seconds"]["mean"]
     cog.outl(
-        f"同一个网络不用预训练的权重、从头训练 {len(scratch['history']['accuracy'])} 轮，用的 CPU 时间是第 3 课的 {ratio:.0f} 倍，"
-        f"测试准确率平均只有 {scratch['test']['mean']:.3f}（它的训练还没有到头）：差别就是基础模型在 ImageNet 上学到的东西。"
+        f"同一个网络不用预训练的权重、从头训练 {len(scratch['history']['accuracy'])} 轮，"
+        f"用的 CPU 时间是第 3 课的 {ratio:.0f} 倍，测试准确率平均只有 {scratch['test']['mean']:.3f}"
+        "（它的训练还没有到头）：差别就是基础模型在 ImageNet 上学到的东西。"
     )
 
 
@@ -204,7 +207,8 @@ def stopping_on_test():
     picked = _mean([run["moved"]["best_test_epoch"] for run in r["runs"]])
     cog.outl(
         f"每一轮都看测试集、报告最好的一轮，得到 {picked:.3f}；同样几次训练，"
-        f"测试集只在验证集选出的那一轮读一次，是 {r['test']['mean']:.3f}。多出来的 {picked - r['test']['mean']:.3f} 是假的。"
+        f"测试集只在验证集选出的那一轮读一次，是 {r['test']['mean']:.3f}。"
+        f"多出来的 {picked - r['test']['mean']:.3f} 是假的。"
     )
 
 
@@ -243,8 +247,9 @@ def pitfalls_recorded_on():
     r = load("pitfalls.json")
     versions = r["versions"]
     cog.outl(
-        f"数字来自 {r['interpolation_accuracy']['photos']:,} 张真实的花（五类各 300 张），TensorFlow {versions['tensorflow']}、"
-        f"Keras {versions['keras']}、tf_keras {versions['tf_keras']}。重新记录：`python tests/test_pitfalls.py 照片文件夹`。"
+        f"数字来自 {r['interpolation_accuracy']['photos']:,} 张真实的花（五类各 300 张），"
+        f"TensorFlow {versions['tensorflow']}、Keras {versions['keras']}、tf_keras {versions['tf_keras']}。"
+        "重新记录：`python tests/test_pitfalls.py 照片文件夹`。"
     )
 
 
