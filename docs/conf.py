@@ -26,7 +26,8 @@ html_theme = "pydata_sphinx_theme"  # 字体与图标都在包里，站点不从
 html_title = "study_keras"
 html_show_sphinx = False
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+_PRELOADED = {"rel": "preload", "as": "font", "type": "font/woff", "crossorigin": "anonymous"}
+html_css_files = [("noto.woff", _PRELOADED), "site.css"]
 html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 4,

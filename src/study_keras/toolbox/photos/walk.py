@@ -14,7 +14,7 @@ _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle", "lost+found"),
 }
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-_MOST_NAME_BYTES = 200  # 类别名写成文件名时，还要留地方给前缀与后缀；文件系统最多 255 字节
+_MOST_NAME_BYTES = 200  # 类别名写成文件名时，还要留地方给临时的名字；文件系统最多 255 字节
 
 
 class Walk:
