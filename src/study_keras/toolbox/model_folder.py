@@ -11,18 +11,23 @@ from pathlib import Path
 import numpy as np
 
 from toolbox import litert_model
+from toolbox.model_folder_reader import (  # as：别处也从这里取
+    FORMAT,
+    LABELS_FILE,
+    LITERT_FILE,
+    LITERT_HASH,
+    METRICS_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    find as find,
+    read_labels as read_labels,
+)
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.text import visible
 
-LABELS_FILE = "labels.txt"
-MODEL_FILE = "model.keras"
-LITERT_FILE = "model.tflite"
-SETTINGS_FILE = "settings.json"
-METRICS_FILE = "metrics.json"
-FORMAT = 2  # 写进 settings.json；文件夹里的东西变得旧版本读不懂时，加一。没有写的是 1：还没有 model.tflite
 _MOST_NAMED = 5
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
@@ -130,7 +135,7 @@ def write_litert(folder, model, parts, probabilities, photos):
             f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
             "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
         )
-    (folder / LITERT_FILE).write_bytes(content)
+    (folder / LITERT_FILE).write_bytes(content)  # 整个文件夹会一起改名
     print(f"{LITERT_FILE}：在 {len(held_out)} 张没有参加训练的照片上与 Keras 答得一样")
 
 
@@ -151,6 +156,8 @@ def write_settings(folder, settings, weights, photos):
         "excluded_files": len(photos.problems),
         "class_names": photos.class_names,
     }
+    if (folder / LITERT_FILE).exists():
+        extra[LITERT_HASH] = sha256_of(folder / LITERT_FILE)
     write_json(folder / SETTINGS_FILE, {"format": FORMAT, **settings, **extra})
 
 
@@ -197,21 +204,3 @@ def _draw_curves(path, history):
         axis.legend()
     figure.savefig(path, dpi=100)
     plt.close(figure)
-
-
-def read_labels(folder):
-    """读 labels.txt。"""
-    return (Path(folder) / LABELS_FILE).read_text(encoding="utf-8").splitlines()
-
-
-def find(folder):
-    """确认 folder 是一个完整的模型文件夹，返回 Path。
-
-    Raises:
-        UserError: 不存在，或缺文件。
-    """
-    folder = absolute(folder)
-    missing = [name for name in (MODEL_FILE, LABELS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
-    if missing:
-        raise UserError(f"{folder} 不是完整的模型文件夹（缺 {'、'.join(missing)}）。请先运行第 1 课，或检查路径。")
-    return folder
