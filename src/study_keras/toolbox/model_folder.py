@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox import litert_model
-from toolbox.model_folder_reader import (  # as：别处也从这里取
+from toolbox.model_folder_reader import (
     FORMAT,
     LABELS_FILE,
     LITERT_FILE,
@@ -19,8 +19,8 @@ from toolbox.model_folder_reader import (  # as：别处也从这里取
     METRICS_FILE,
     MODEL_FILE,
     SETTINGS_FILE,
-    find as find,
-    read_labels as read_labels,
+    find,  # noqa: F401  别处也从这里取
+    read_labels,  # noqa: F401
 )
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
