@@ -97,7 +97,7 @@ def _unit(features):
 
 
 def _kth_similarity(features, prototypes, k):
-    prototypes = prototypes.astype(np.float32).T
+    prototypes = prototypes.astype(np.float32, copy=False).T  # predictor 已经换成了 float32，不必每张照片再换一遍
     similarities = np.empty(len(features), np.float32)
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
