@@ -91,6 +91,16 @@ def model_folder_of(first_flowers, cache_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_model_folder(tmp_path_factory):
+    """没有训练过的小模型的文件夹，整个测试共用，不要改它。"""
+    from small_model import write_small_model_folder
+
+    folder = tmp_path_factory.mktemp("模型") / "small model"
+    write_small_model_folder(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_photos():
     """真实照片 flower_photos 的文件夹（或 .tgz），由环境变量 STUDY_KERAS_PHOTOS 指出；没有就跳过并说明。"""
     given = os.environ.get("STUDY_KERAS_PHOTOS")

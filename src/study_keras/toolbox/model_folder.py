@@ -21,6 +21,7 @@ from toolbox.model_folder_reader import (
     MODEL_FILE,
     SETTINGS_FILE,
     find,  # noqa: F401  别处也从这里取
+    newest,  # noqa: F401
     read_labels,  # noqa: F401
 )
 from toolbox.photos.folder import photo_list_hash
