@@ -63,6 +63,7 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     assert sum(metrics[part]["photos"] for part in ("train", "validation", "test")) == 200
     assert metrics["validation"]["accuracy"] >= 0.8 and metrics["test"]["accuracy"] >= 0.8
     files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files += " model.tflite thresholds.json training_features.npz"
     assert {path.name for path in trained.iterdir()} == set(files.split())
     assert read_json(trained / "settings.json")["unfreeze_from"] == "block_13_expand"
 

@@ -67,6 +67,7 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     assert metrics["seed"] == 0 and metrics["weights"] in ("imagenet", "torchvision")
     names = {path.name for path in trained.iterdir()}
     files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files += " model.tflite thresholds.json training_features.npz"
     assert names == set(files.split())
     settings = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
     assert settings["epochs"] == 5 and len(settings["weights_sha256"]) == len(settings["photos_sha256"]) == 64

@@ -230,6 +230,7 @@ def run_once(args, folder, weights, stage):
             metrics = evaluation.report(scores, parts) | {"moved": movement(model, before)}
             predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
         outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
+        outcome |= {"parts": parts, "probabilities": probabilities}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
     print(f"模型文件夹：{model_folder.target_folder(args.output_dir, args.name)}")
     return metrics

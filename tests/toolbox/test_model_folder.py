@@ -80,7 +80,7 @@ def test_curves_show_chinese(tmp_path, recwarn):
 
 
 def test_incomplete_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="model.keras、labels.txt、settings.json"):
+    with pytest.raises(UserError, match="model.tflite、labels.txt、settings.json"):
         model_folder.find(tmp_path)
 
 

@@ -4,19 +4,33 @@ import csv
 import json
 import os
 import platform
+from collections import Counter
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
+from toolbox import litert_model, none_of_these
+from toolbox.model_folder_reader import (
+    FORMAT,
+    LABELS_FILE,
+    LITERT_FILE,
+    LITERT_HASH,
+    METRICS_FILE,
+    MODEL_FILE,
+    SETTINGS_FILE,
+    find,  # noqa: F401  别处也从这里取
+    newest,  # noqa: F401
+    read_labels,  # noqa: F401
+)
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
 from toolbox.terminal.stopwatch import peak_memory_mb
+from toolbox.terminal.text import visible
 
-LABELS_FILE = "labels.txt"
-MODEL_FILE = "model.keras"
-SETTINGS_FILE = "settings.json"
-METRICS_FILE = "metrics.json"
+_MOST_NAMED = 5
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -61,7 +75,21 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def save(results, stage, args, photos, weights, labels, *, metrics, predictions, model=None, history=None):
+def save(
+    results,
+    stage,
+    args,
+    photos,
+    weights,
+    labels,
+    *,
+    metrics,
+    predictions,
+    model=None,
+    history=None,
+    parts=None,
+    probabilities=None,
+):
     """把一次训练的全部成果写进 results（writing 给出的文件夹），返回补上用时、内存、种子与权重之后的 metrics。
 
     Args:
@@ -72,11 +100,16 @@ def save(results, stage, args, photos, weights, labels, *, metrics, predictions,
         labels: 模型各个输出是什么类别。
         metrics: evaluation.report 的结果。
         predictions: evaluation.prediction_rows 的结果。
-        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、history.csv 与 curves.png。
+        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、model.tflite、history.csv 与 curves.png。
+        parts, probabilities: {部分: 照片}，没有参加训练的各部分的概率 {部分: 数组}；model.tflite 要逐张答得一样。
+
+    Raises:
+        UserError: model.tflite 与 Keras 的答案不同。
     """
     with stage("保存"):
         if model is not None:
             model.save(results / MODEL_FILE)
+            write_litert(results, model, parts, probabilities, photos, labels)
             write_history(results, history)
         write_settings(results, vars(args), weights, photos)
         write_labels(results, labels)
@@ -87,8 +120,57 @@ def save(results, stage, args, photos, weights, labels, *, metrics, predictions,
     return metrics
 
 
+def write_litert(folder, model, parts, probabilities, photos, labels):
+    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写；以及模型见过什么。参数同 save。
+
+    Raises:
+        UserError: 有照片答得不一样；点名。
+    """
+    content = litert_model.convert(model)
+    converted = litert_model.LiteRTModel(model_content=content)
+    held_out = [photo for part in probabilities for photo in parts[part]]
+    answers, features = litert_model.run_on_photos(converted, held_out)
+    differing = litert_model.differing(answers, np.concatenate(list(probabilities.values())))
+    if len(differing):
+        names = "、".join(visible(photos.name(held_out[i])) for i in differing[:_MOST_NAMED])
+        raise UserError(
+            f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
+            "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
+        )
+    (folder / LITERT_FILE).write_bytes(content)
+    print(f"{LITERT_FILE}：在 {len(held_out)} 张没有参加训练的照片上与 Keras 答得一样")
+    validation = {photo.file: i for i, photo in enumerate(held_out)}
+    rows = [validation[photo.file] for photo in parts["validation"]]
+    seen = _knowledge(converted, parts, features[rows], answers[rows], photos.class_names, labels)
+    seen.save(folder)
+    print(f"与训练照片都不像的会说“都不像”；验证照片里这样的占 {seen.refused_validation:.1%}")
+
+
+def _knowledge(converted, parts, features, answers, class_names, labels):
+    """模型见过什么（none_of_these.Knowledge）。features、answers：验证照片的特征与概率；类别按 class_names 编号。"""
+    number = {label: i for i, label in enumerate(labels)}  # 有重名的，训练时用的是最后一个
+    train = _some_of_each_class(parts["train"], none_of_these.PROTOTYPES // len(class_names))
+    _, train_features = litert_model.run_on_photos(converted, train)
+    train_labels, validation_labels = (
+        [class_names.index(photo.class_name) for photo in part] for part in (train, parts["validation"])
+    )
+    listed = answers[:, [number[name] for name in class_names]]
+    return none_of_these.fit(train_features, train_labels, features, listed, validation_labels)
+
+
+def _some_of_each_class(photos, most):
+    """每类至多 most 张（但不少于 none_of_these.NEIGHBOURS）；按内容的哈希取，等于随机，而每次取的相同。"""
+    taken = Counter()
+    kept = []
+    for photo in sorted(photos, key=lambda photo: photo.sha256):
+        taken[photo.class_name] += 1
+        if taken[photo.class_name] <= max(most, none_of_these.NEIGHBOURS):
+            kept.append(photo)
+    return kept
+
+
 def write_settings(folder, settings, weights, photos):
-    """settings.json：全部选项、各包的版本、权重与照片清单的哈希。
+    """settings.json：格式的编号、全部选项、各包的版本、权重与照片清单的哈希、照片里真有的类别。
 
     Args:
         settings: {选项: 值}。
@@ -102,8 +184,11 @@ def write_settings(folder, settings, weights, photos):
         "weights_sha256": weights.sha256,
         "photos_sha256": photo_list_hash(photos.photos),
         "excluded_files": len(photos.problems),
+        "class_names": photos.class_names,
     }
-    write_json(folder / SETTINGS_FILE, {**settings, **extra})
+    if (folder / LITERT_FILE).exists():
+        extra[LITERT_HASH] = sha256_of(folder / LITERT_FILE)
+    write_json(folder / SETTINGS_FILE, {"format": FORMAT, **settings, **extra})
 
 
 def write_labels(folder, labels):
@@ -149,21 +234,3 @@ def _draw_curves(path, history):
         axis.legend()
     figure.savefig(path, dpi=100)
     plt.close(figure)
-
-
-def read_labels(folder):
-    """读 labels.txt。"""
-    return (Path(folder) / LABELS_FILE).read_text(encoding="utf-8").splitlines()
-
-
-def find(folder):
-    """确认 folder 是一个完整的模型文件夹，返回 Path。
-
-    Raises:
-        UserError: 不存在，或缺文件。
-    """
-    folder = absolute(folder)
-    missing = [name for name in (MODEL_FILE, LABELS_FILE, SETTINGS_FILE) if not (folder / name).is_file()]
-    if missing:
-        raise UserError(f"{folder} 不是完整的模型文件夹（缺 {'、'.join(missing)}）。请先运行第 1 课，或检查路径。")
-    return folder

@@ -26,3 +26,33 @@ def _visible_character(character):
 def breaks_a_line(text):
     """文字里有没有控制符、行或段的分隔符、不是 UTF-8 的字节：写进 labels.txt、CSV 就读不回来。"""
     return any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)
+
+
+def display_width(text):
+    """文字在终端里占几个半角字的宽度：汉字与全角符号占两个，组合用的符号不占（Unicode 标准附件 11）。"""
+    return sum(map(_character_width, text))
+
+
+def _character_width(character):
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fit(text, width, right=False, keep_end=False):
+    """恰好占 width 个半角字宽度的文字：不够的补空格，超出的截断，用 … 代替。
+
+    Args:
+        right: 靠右，空格补在左边。
+        keep_end: 截掉开头，留下末尾。
+    """
+    if display_width(text) > width:
+        kept, room = "", width - 1
+        for character in reversed(text) if keep_end else text:
+            room -= _character_width(character)
+            if room < 0:
+                break
+            kept += character
+        text = ("…" + kept[::-1] if keep_end else kept + "…") if width > 0 else ""
+    spaces = " " * (width - display_width(text))
+    return spaces + text if right else text + spaces
