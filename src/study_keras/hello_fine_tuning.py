@@ -129,10 +129,10 @@ def fit(network, data, epochs, balance, callbacks=()):
 
 def extract_features(frozen, parts, targets, args):
     """冻结部分的特征，每个视图只算一次。返回两份数据：(每张照片原样的视图, 训练时每轮从各视图中任选一个)。"""
+    extractor = frozen_prefix.FeatureExtractor(frozen, **feature_options(args))
     clean, augmented = {}, {}
     for part, photos in parts.items():
-        views = make_views(args.views if part == "train" else 1)
-        features = frozen_prefix.compute(frozen, photos, views=views, **feature_options(args))
+        features = extractor.compute(photos, make_views(args.views if part == "train" else 1))
         if args.shard:
             continue
         clean[part] = augmented[part] = features.batches(targets[part], args.batch_size)

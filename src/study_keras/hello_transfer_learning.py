@@ -116,9 +116,10 @@ def extract_features(model, generators, args):
     返回 (冻结部分之后的网络, 它的数据)；数据与 generators 是同样的照片、标签和批，只是照片换成了它的特征。
     """
     frozen, network = frozen_prefix.split_model(model)
+    extractor = frozen_prefix.FeatureExtractor(frozen, **feature_options(args))
     data, computed = {}, 0
     for part, generator in generators.items():
-        features = frozen_prefix.compute(frozen, generator.photos, **feature_options(args))
+        features = extractor.compute(generator.photos)
         computed += features.computed
         if not args.shard:
             shuffle = part == "train"
