@@ -6,9 +6,7 @@ import pytest
 
 from conftest import PROJECT_DIR
 
-jupytext = pytest.importorskip(
-    "jupytext", reason="没有装 jupytext：见 requirements/notebooks.txt"
-)
+jupytext = pytest.importorskip("jupytext", reason="没有装 jupytext：见 requirements/notebooks.txt")
 NOTEBOOKS = sorted((PROJECT_DIR / "notebooks").glob("*.py"))
 
 
