@@ -4,14 +4,13 @@ import csv
 import json
 import os
 import platform
-from collections import Counter
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from toolbox import litert_model, none_of_these
+from toolbox import litert_model
 from toolbox.model_folder_reader import (
     FORMAT,
     LABELS_FILE,
@@ -111,7 +110,7 @@ def save(
     with stage("保存"):
         if model is not None:
             model.save(results / MODEL_FILE)
-            write_litert(results, model, parts, probabilities, photos, labels)
+            write_litert(results, model, parts, probabilities, photos)
             write_history(results, history)
         if knowledge is not None:
             knowledge.save(results)
@@ -124,8 +123,8 @@ def save(
     return metrics
 
 
-def write_litert(folder, model, parts, probabilities, photos, labels):
-    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写；以及模型见过什么。参数同 save。
+def write_litert(folder, model, parts, probabilities, photos):
+    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写。参数同 save。
 
     Raises:
         UserError: 有照片答得不一样；点名。
@@ -133,7 +132,7 @@ def write_litert(folder, model, parts, probabilities, photos, labels):
     content = litert_model.convert(model)
     converted = litert_model.LiteRTModel(model_content=content)
     held_out = [photo for part in probabilities for photo in parts[part]]
-    answers, features = litert_model.run_on_photos(converted, held_out)
+    answers, _ = litert_model.run_on_photos(converted, held_out)
     differing = litert_model.differing(answers, np.concatenate(list(probabilities.values())))
     if len(differing):
         names = "、".join(visible(photos.name(held_out[i])) for i in differing[:_MOST_NAMED])
@@ -141,36 +140,8 @@ def write_litert(folder, model, parts, probabilities, photos, labels):
             f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
             "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
         )
-    (folder / LITERT_FILE).write_bytes(content)
+    (folder / LITERT_FILE).write_bytes(content)  # 整个文件夹会一起改名
     print(f"{LITERT_FILE}：在 {len(held_out)} 张没有参加训练的照片上与 Keras 答得一样")
-    validation = {photo.file: i for i, photo in enumerate(held_out)}
-    rows = [validation[photo.file] for photo in parts["validation"]]
-    seen = _knowledge(converted, parts, features[rows], answers[rows], photos.class_names, labels)
-    seen.save(folder)
-    print(f"与训练照片都不像的会说“都不像”；验证照片里这样的占 {seen.refused_validation:.1%}")
-
-
-def _knowledge(converted, parts, features, answers, class_names, labels):
-    """模型见过什么（none_of_these.Knowledge）。features、answers：验证照片的特征与概率；类别按 class_names 编号。"""
-    number = {label: i for i, label in enumerate(labels)}  # 有重名的，训练时用的是最后一个
-    train = _some_of_each_class(parts["train"], none_of_these.PROTOTYPES // len(class_names))
-    _, train_features = litert_model.run_on_photos(converted, train)
-    train_labels, validation_labels = (
-        [class_names.index(photo.class_name) for photo in part] for part in (train, parts["validation"])
-    )
-    listed = answers[:, [number[name] for name in class_names]]
-    return none_of_these.fit(train_features, train_labels, features, listed, validation_labels)
-
-
-def _some_of_each_class(photos, most):
-    """每类至多 most 张（但不少于 none_of_these.NEIGHBOURS）；按内容的哈希取，等于随机，而每次取的相同。"""
-    taken = Counter()
-    kept = []
-    for photo in sorted(photos, key=lambda photo: photo.sha256):
-        taken[photo.class_name] += 1
-        if taken[photo.class_name] <= max(most, none_of_these.NEIGHBOURS):
-            kept.append(photo)
-    return kept
 
 
 def write_settings(folder, settings, weights, photos):

@@ -108,18 +108,21 @@ class Predictor:
                 yield photo, outcome if isinstance(outcome, PhotoError) else next(answers)
 
     def _run(self, photo):
-        """(各类别的概率, 特征)。"""
+        """(模型各个输出的概率, 特征)。"""
         made = self._model(self._pixels(photo))
-        return made["probabilities"][self._outputs], made["features"]
+        return made["probabilities"], made["features"]
 
     def _answers(self, made):
         """made：几张照片的 _run。返回几个 Answer。"""
-        if self._knowledge is None or not made:
-            return [Answer(self.labels, probabilities, features) for probabilities, features in made]
+        if not made:
+            return []
         probabilities, features = map(np.stack, zip(*made, strict=True))
-        probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
-        known = self._knowledge.is_known(features).tolist()
-        return [Answer(self.labels, *each) for each in zip(probabilities, features, known, strict=True)]
+        known = [True] * len(made)
+        if self._knowledge is not None:
+            probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
+            known = self._knowledge.is_known(features).tolist()
+        listed = probabilities[:, self._outputs]
+        return [Answer(self.labels, *each) for each in zip(listed, features, known, strict=True)]
 
     def _pixels(self, photo):
         height, width = self._model.image_size
