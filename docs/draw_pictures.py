@@ -177,11 +177,29 @@ def draw_learning_rate_schedule():
     save(figure, "learning_rate_schedule.png")
 
 
+def draw_prediction():
+    """第 4 课：一张照片怎样得到答案。"""
+    figure, axis = canvas(11.1, 2.5, (9, 2.3))
+    box(axis, 0.0, 0.8, 1.5, "照片", "white")
+    box(axis, 2.1, 0.8, 1.7, "转正、缩放到\n224×224", "white")
+    box(axis, 4.4, 0.8, 1.7, "model.tflite", FROZEN)
+    box(axis, 6.8, 1.6, 1.9, "特征\n1280 个数", STORE)
+    box(axis, 6.8, 0.0, 1.9, "概率\n每类一个", TRAINED)
+    box(axis, 9.3, 1.6, 1.7, "像训练照片吗\n不像：都不像", "white")
+    box(axis, 9.3, 0.0, 1.7, "最大的几个\nroses 100%", "white")
+    for start, end in (((1.55, 1.15), (2.05, 1.15)), ((3.85, 1.15), (4.35, 1.15)), ((6.15, 1.25), (6.75, 1.85))):
+        arrow(axis, start, end)
+    for start, end in (((6.15, 1.05), (6.75, 0.45)), ((8.75, 1.95), (9.25, 1.95)), ((8.75, 0.35), (9.25, 0.35))):
+        arrow(axis, start, end)
+    save(figure, "prediction.png")
+
+
 def main():
     draw_frozen_prefix()
     draw_lesson_1_network()
     draw_fine_tuning_network()
     draw_road()
+    draw_prediction()
     with tempfile.TemporaryDirectory() as folder:
         draw_flower_pictures(drawn_flowers.draw_folder(Path(folder) / "flowers", per_class=6))
     draw_learning_rate_schedule()

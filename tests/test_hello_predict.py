@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import hello_predict as lesson
-from conftest import LESSONS_DIR, random_pixels, save_jpeg
+from conftest import LESSONS_DIR, PROJECT_DIR, random_pixels, save_jpeg
 from loopback_server import Answer, LoopbackServer
 from small_model import LABELS, keras_probabilities, make_old
 from toolbox import model_folder_reader
@@ -417,3 +417,20 @@ def test_every_kind_of_model_answers_as_keras_and_as_its_own_predictions(
     assert code == 0 and "转换一次" in err
     assert [each["top"][0]["class"] for each in again] == [each["top"][0]["class"] for each in answers[:3]]
     assert sorted(each["class"] for each in again[0]["top"]) == names
+
+
+@pytest.mark.slow
+def test_the_ten_lines_on_the_page_run_as_printed(model_folder_of, first_flowers, tmp_path):
+    page = (PROJECT_DIR / "docs" / "study_keras" / "hello_predict.md").read_text(encoding="utf-8")
+    snippets = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "照片.jpg" in code]
+    assert len(snippets) == 2 and "ai_edge_litert" in snippets[0] and "keras" in snippets[1]
+    shutil.copytree(model_folder_of(1), tmp_path / "模型文件夹")
+    with open(tmp_path / "模型文件夹" / "predictions.csv", encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    shutil.copy(first_flowers(40) / row["file"], tmp_path / "照片.jpg")
+    for code in snippets:
+        command = [sys.executable, "-X", "utf8", "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        name, probability = done.stdout.split()
+        assert name == row["predicted"] and abs(float(probability) - float(row["probability"])) < 1e-3

@@ -9,10 +9,13 @@
 
 import contextlib
 import io
+import os
 import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # 每个核已有自己的线程；NumPy 再分线程，只会空转着抢 CPU
 
 from toolbox import model_folder_reader
 from toolbox.photos.read import PhotoError

@@ -143,7 +143,7 @@ def write_litert(folder, model, parts, probabilities, photos):
             f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
             "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
         )
-    (folder / LITERT_FILE).write_bytes(content)
+    (folder / LITERT_FILE).write_bytes(content)  # 整个文件夹会一起改名
     print(f"{LITERT_FILE}：在 {len(held_out)} 张没有参加训练的照片上与 Keras 答得一样")
 
 

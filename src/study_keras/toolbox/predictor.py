@@ -4,6 +4,7 @@ predictor = Predictor("output/mobilenetv2_transfer_seq")
 print(predictor.predict("花.jpg").top(3))
 """
 
+import itertools
 import json
 import os
 import sys
@@ -20,6 +21,8 @@ from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of, written_aside
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads, process_pool
+
+_TOGETHER = 16  # 这么多张一起与训练照片比：一张一张地比，要把训练照片的特征从内存里读这么多遍
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,7 @@ class Predictor:
         Raises:
             PhotoError: 读不出来；文字是中文原因。
         """
-        made = self._model(self._pixels(photo))
-        probabilities, features = made["probabilities"][self._outputs], made["features"]
-        if self._knowledge is None:
-            return Answer(self.labels, probabilities, features)
-        known = bool(self._knowledge.is_known(features[np.newaxis])[0])
-        probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
-        return Answer(self.labels, probabilities, features, known)
+        return self._answers([self._run(photo)])[0]
 
     def predict_many(self, photos, load=None):
         """依次给出每张照片的 (photo, Answer 或 PhotoError)，顺序同 photos；用上每个核，占的内存与张数无关。
@@ -97,13 +94,35 @@ class Predictor:
             load: 函数，把 photos 中的一个变成 predict 要的照片，在工作线程里运行；可以抛出 PhotoError。
         """
 
-        def answer(photo):
+        def run(photo):
             try:
-                return photo, self.predict(load(photo) if load else photo)
+                return photo, self._run(load(photo) if load else photo)
             except PhotoError as error:
                 return photo, error
 
-        return map_in_threads(answer, photos)
+        results = map_in_threads(run, photos)
+        while together := list(itertools.islice(results, _TOGETHER)):
+            made = [outcome for _, outcome in together if not isinstance(outcome, PhotoError)]
+            answers = iter(self._answers(made))
+            for photo, outcome in together:
+                yield photo, outcome if isinstance(outcome, PhotoError) else next(answers)
+
+    def _run(self, photo):
+        """(模型各个输出的概率, 特征)。"""
+        made = self._model(self._pixels(photo))
+        return made["probabilities"], made["features"]
+
+    def _answers(self, made):
+        """made：几张照片的 _run。返回几个 Answer。"""
+        if not made:
+            return []
+        probabilities, features = map(np.stack, zip(*made, strict=True))
+        known = [True] * len(made)
+        if self._knowledge is not None:
+            probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
+            known = self._knowledge.is_known(features).tolist()
+        listed = probabilities[:, self._outputs]
+        return [Answer(self.labels, *each) for each in zip(listed, features, known, strict=True)]
 
     def _pixels(self, photo):
         height, width = self._model.image_size
