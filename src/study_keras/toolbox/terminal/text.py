@@ -1,5 +1,6 @@
 """来自文件系统、模型文件夹或网络的文字：显示之前，让看不见、会捣乱的字符现出原形。"""
 
+import re
 import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # 控制符、双向与零宽的格式符、非 UTF-8 的字节、行与段的分隔符
@@ -26,3 +27,18 @@ def _visible_character(character):
 def breaks_a_line(text):
     """文字里有没有控制符、行或段的分隔符、不是 UTF-8 的字节：写进 labels.txt、CSV 就读不回来。"""
     return any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)
+
+
+def columns(text):
+    """文字在终端里占几列：汉字与全角标点各占两列。"""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def wrapped(text, width):
+    """按终端的列数折行，返回各行：汉字之间可以折，英文的词不拆开，行首没有后半边的标点。"""
+    lines = [""]
+    for piece in re.findall(r"(?:[!-~]+|.)[，。；：、）”]*", " ".join(text.split())):
+        if columns(lines[-1] + piece) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return [line.rstrip() for line in lines]
