@@ -55,7 +55,11 @@ def add_replace(parser):
 def add_class_mode(parser):
     """给 parser 添上 --class-mode（第 1、2 课）。"""
     parser.add_argument(
-        "--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数"
+        "--class-mode",
+        choices=list(LOSSES),
+        default="categorical",
+        metavar="MODE",
+        help="标签是独热向量（categorical），或接着 ImageNet 编号的整数（sparse）",
     )
 
 

@@ -1,6 +1,6 @@
 """长步骤的进度：做了多少、每秒多少、还要多久。"""
 
-import shutil
+import os
 import sys
 import time
 
@@ -37,7 +37,7 @@ class Progress:
                 desc=self._label,
                 unit=self._unit,
                 unit_scale=self._unit_scale,
-                ncols=min(shutil.get_terminal_size().columns, WIDEST_BAR),
+                ncols=min(_columns(sys.stderr), WIDEST_BAR),
                 bar_format=BAR,
             )
         return self
@@ -79,4 +79,8 @@ class Progress:
 
 def fit_verbose():
     """交给 fit 的 verbose：宽的终端里是 Keras 的进度条（"auto"），否则一轮一行（2）。"""
-    return "auto" if sys.stdout.isatty() and shutil.get_terminal_size().columns >= NARROW else 2
+    return "auto" if sys.stdout.isatty() and _columns(sys.stdout) >= NARROW else 2
+
+
+def _columns(terminal):
+    return os.get_terminal_size(terminal.fileno()).columns or NARROW  # 有的伪终端不知道自己多宽，说是 0

@@ -1,5 +1,6 @@
 """来自文件系统、模型文件夹或网络的文字：显示之前，让看不见、会捣乱的字符现出原形。"""
 
+import re
 import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # 控制符、双向与零宽的格式符、非 UTF-8 的字节、行与段的分隔符
@@ -56,3 +57,13 @@ def fit(text, width, right=False, keep_end=False):
         text = ("…" + kept[::-1] if keep_end else kept + "…") if width > 0 else ""
     spaces = " " * (width - display_width(text))
     return spaces + text if right else text + spaces
+
+
+def wrapped(text, width):
+    """按终端的列数折行，返回各行：汉字之间可以折，英文的词不拆开，行首没有后半边的标点。"""
+    lines = [""]
+    for piece in re.findall(r"(?:[!-~]+|.)[，。；：、）”]*", " ".join(text.split())):
+        if display_width(lines[-1] + piece) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return [line.rstrip() for line in lines]
