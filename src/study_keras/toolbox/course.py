@@ -3,7 +3,7 @@
 from toolbox import drawn_flowers, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
-from toolbox.terminal.arguments import non_negative_int, positive_int
+from toolbox.terminal.arguments import positive_int, seed
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
@@ -26,7 +26,7 @@ def add_options(parser, epochs, name, name_help="模型文件夹的名字"):
     add("--weights", default="auto", metavar="W", help=f"基础模型的权重：{sources}")
     add("--epochs", type=positive_int, default=epochs, metavar="N", help="最多训练几轮")
     add("--batch-size", type=positive_int, default=32, metavar="N", help="一批几张")
-    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--seed", type=seed, default=0, metavar="N", help="随机种子，也决定怎样划分")
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
     add("--name", default=name, metavar="NAME", help=name_help)
     add_feature_options(parser)

@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
-from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
+from toolbox.terminal.arguments import ArgumentParser, positive_int, seed
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import DATA_DIR, remove_leftovers, written_aside
 from toolbox.terminal.progress import Progress
@@ -130,7 +130,7 @@ def main(argv=None):
     default_dir = DATA_DIR / "drawn_flowers"
     parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
     parser.add_argument("--per-class", type=positive_int, default=80, metavar="N", help="每类几张")
-    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="种子：相同则画相同")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="种子：相同则画相同")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="另存一张样张图（PNG），每类八张")
     args = parser.parse_args(argv)
 
