@@ -26,6 +26,7 @@ from toolbox.photos.views import CLEAN, View
 from toolbox.terminal.arguments import LARGEST_SEED, ArgumentParser, positive_float, positive_int
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
+from toolbox.terminal.text import visible
 from toolbox.trainable_layers import movement, set_trainable_from
 
 VALIDATION, TEST = 0.15, 0.15  # 其余 70 % 训练
@@ -234,7 +235,7 @@ def run_once(args, folder, weights, stage):
             predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
         outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
-    print(f"模型文件夹：{model_folder.target_folder(args.output_dir, args.name)}")
+    print(f"模型文件夹：{visible(model_folder.target_folder(args.output_dir, args.name))}")
     return metrics
 
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import LESSONS_DIR
 from toolbox import model_folder
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_csv
 
 HISTORY = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [1.0, 0.8], "val_loss": [1.1, 0.9]}
 
@@ -47,7 +48,7 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     assert os.listdir(tmp_path) == ["m"]
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\nb", "\x1b[31m", "a\u2028b", "\udcff", "\0"])
 def test_name_must_be_a_plain_folder_name(tmp_path, name):
     with pytest.raises(UserError, match="--name"), model_folder.writing(tmp_path, name):
         pass
@@ -91,3 +92,12 @@ def test_a_name_too_long_for_the_file_system_is_refused_at_once(tmp_path):
     with model_folder.writing(tmp_path, "花" * 60) as folder:
         (folder / "settings.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["花" * 60]
+
+
+def test_a_class_called_like_a_formula_does_not_become_one(tmp_path):
+    rows = [("=1+1/a.jpg", "=1+1", "-甲", 0.75), ("甲/b.jpg", "甲", "甲", 0.5)]
+    model_folder.write_predictions(tmp_path, rows)
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ["'=1+1/a.jpg,'=1+1,'-甲,0.750000", "甲/b.jpg,甲,甲,0.500000"]
+    read = [tuple(row.values()) for row in read_csv(tmp_path / "predictions.csv")]
+    assert read == [(*names, f"{probability:.6f}") for *names, probability in rows]

@@ -60,7 +60,8 @@ def find_photos(args):
         try:
             return open_folder(flower_photos.fetch())
         except flower_photos.DownloadFailed as error:
-            print(f"\n注意：没有真实照片：{error}\n注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
+            print(f"\n注意：没有真实照片：{visible(error)}")
+            print("注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
     return open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
 
 
@@ -107,7 +108,7 @@ def find_inputs(args, stage):
         folder.report()
     with stage("找权重"):
         weights = find_weights(args.weights)
-        print(f"基础模型的权重：{weights.name}")
+        print(f"基础模型的权重：{visible(weights.name)}")
     return folder, weights
 
 

@@ -19,6 +19,7 @@ from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import DATA_DIR, remove_leftovers, written_aside
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.run import run_main
+from toolbox.terminal.text import visible
 from toolbox.terminal.workers import process_pool
 
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
@@ -135,10 +136,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     folder = draw_folder(args.output_dir, args.per_class, args.seed)
-    print(f"画好了：{folder}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
+    print(f"画好了：{visible(folder)}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
     if args.contact_sheet:
         save_contact_sheet(folder, args.contact_sheet)
-        print(f"样张：{args.contact_sheet}")
+        print(f"样张：{visible(args.contact_sheet)}")
 
 
 if __name__ == "__main__":

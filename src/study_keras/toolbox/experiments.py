@@ -1,9 +1,12 @@
 """几个种子的实验：认出已经做完的，汇总，画学习率曲线。"""
 
-import json
-
 from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
+from toolbox.terminal.files import written_aside
+from toolbox.terminal.records import read_json
+from toolbox.terminal.text import visible
+
+_PARTS = ("train", "validation", "test")
 
 
 def finished(args, options, folder, weights):
@@ -15,15 +18,23 @@ def finished(args, options, folder, weights):
         weights: weights.find.Weights。
     """
     target = model_folder.target_folder(args.output_dir, args.name)
-    try:
-        settings = json.loads((target / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
-        metrics = json.loads((target / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+    settings = read_json(target / model_folder.SETTINGS_FILE)
+    metrics = read_json(target / model_folder.METRICS_FILE)
+    if settings is None or not _can_be_reported(metrics):  # 被改坏了：再做一遍
         return None
     wanted = {name: getattr(args, name) for name in options}
     wanted["weights_sha256"] = weights.sha256
     wanted["photos_sha256"] = photo_list_hash(folder.photos)
     return metrics if all(settings.get(name) == value for name, value in wanted.items()) else None
+
+
+def _can_be_reported(metrics):
+    """metrics 里有没有 report_repeats 要的每一个数。"""
+    try:
+        numbers = [metrics["seed"], *metrics["seconds"].values(), *(metrics[part]["accuracy"] for part in _PARTS)]
+    except (TypeError, KeyError, AttributeError):
+        return False
+    return all(isinstance(number, (int, float)) and 0 <= number < 1e10 for number in numbers)
 
 
 def mean_and_range(values):
@@ -41,14 +52,12 @@ def report_repeats(args, runs):
     for run in runs:
         accuracies = f"验证 {run['validation']['accuracy']:.4f}，测试 {run['test']['accuracy']:.4f}"
         print(f"种子 {run['seed']}：{accuracies}，用时 {sum(run['seconds'].values()):.0f} 秒")
-    summary = {
-        part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in ("train", "validation", "test")
-    }
+    summary = {part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in _PARTS}
     lowest, highest = summary["test"]["lowest"], summary["test"]["highest"]
     print(f"测试准确率：平均 {summary['test']['mean']:.4f}，范围 {lowest:.4f} 至 {highest:.4f}（{len(runs)} 个种子）")
     path = _beside_the_model(args, "repeats.json")
     model_folder.write_json(path, summary | {"seeds": [run["seed"] for run in runs]})
-    print(f"已写入 {path}")
+    print(f"已写入 {visible(path)}")
 
 
 def report_learning_rates(args, rates, losses, suggested):
@@ -63,9 +72,10 @@ def report_learning_rates(args, rates, losses, suggested):
     axis.grid(alpha=0.3)
     axis.legend()
     path = _beside_the_model(args, "learning_rate.png")
-    figure.savefig(path, dpi=100)
+    with written_aside(path) as file:
+        figure.savefig(file, format="png", dpi=100)
     plt.close(figure)
-    print(f"曲线画在 {path}")
+    print(f"曲线画在 {visible(path)}")
     print(f"建议：--learning-rate {suggested:.0e}。它只是起点，要在验证集上比较它附近的几个。")
 
 

@@ -1,7 +1,5 @@
 """模型文件夹：一次训练的全部成果。要么完整，要么不存在；后面各课只需要它。"""
 
-import csv
-import json
 import os
 import platform
 from contextlib import contextmanager
@@ -11,7 +9,9 @@ from pathlib import Path
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
+from toolbox.terminal.text import breaks_a_line, visible
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
@@ -26,8 +26,8 @@ def target_folder(output_dir, name):
     Raises:
         UserError: name 不是一个文件夹名，output_dir 不能写，或同名的不是模型文件夹（以免删掉别的东西）。
     """
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
+    if name in ("", ".", "..") or Path(name).name != name or breaks_a_line(name):
+        raise UserError(f"--name 要的是一个文件夹名，不能是 {visible(name)!r}。")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise UserError(
             f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。"
@@ -54,11 +54,6 @@ def writing(output_dir, name):
     """
     with folder_written_aside(target_folder(output_dir, name)) as aside:
         yield aside
-
-
-def write_json(path, value):
-    """写一份 UTF-8 的 JSON；路径之类写成文字。"""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def save(results, stage, args, photos, weights, labels, *, metrics, predictions, model=None, history=None):
@@ -113,10 +108,8 @@ def write_labels(folder, labels):
 
 def write_predictions(folder, rows):
     """predictions.csv：每张留出的照片一行 (文件, 真实类别, 预测类别, 概率)。"""
-    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "true", "predicted", "probability"])
-        writer.writerows((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
+    cells = ((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
+    write_csv(folder / "predictions.csv", ["file", "true", "predicted", "probability"], cells)
 
 
 def write_history(folder, history):
@@ -126,11 +119,9 @@ def write_history(folder, history):
         history: {"accuracy": [...], "val_accuracy": [...], "loss": [...], "val_loss": [...]}，每轮一个数。
     """
     names = list(history)
-    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["epoch", *names])
-        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
+    epochs = enumerate(zip(*history.values(), strict=True), start=1)
+    rows = ([epoch, *(f"{value:.6f}" for value in values)] for epoch, values in epochs)
+    write_csv(folder / "history.csv", ["epoch", *names], rows)
     _draw_curves(folder / "curves.png", history)
 
 

@@ -9,6 +9,7 @@ from pathlib import PureWindowsPath
 
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import folder_written_aside
+from toolbox.terminal.text import visible
 
 MAX_BYTES = 4 << 30  # 解压出来一共最多这么多
 MAX_MEMBERS = 100_000
@@ -30,7 +31,7 @@ def extract(archive, folder, is_right):
         UserError: 不是完整的压缩包，有不安全的成员（整个拒绝），太大，或里面不是想要的。
         OSError: 写不了磁盘。
     """
-    print(f"解压 {archive} ……", flush=True)
+    print(f"解压 {visible(archive)} ……", flush=True)
     with folder_written_aside(folder) as aside:
         try:
             with _Stream(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
