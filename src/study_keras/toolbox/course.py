@@ -4,8 +4,8 @@ from toolbox import drawn_flowers, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
 from toolbox.terminal.arguments import positive_int, seed
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
+from toolbox.terminal.errors import UserError, wrong_clock
+from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute, remove_leftovers
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
 from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
@@ -76,7 +76,11 @@ def target_folder(args):
     output = absolute(args.output_dir)
     if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
-    return model_folder.target_folder(args.output_dir, args.name)
+    if problem := wrong_clock():
+        raise UserError(f"{problem}。")
+    target = model_folder.target_folder(args.output_dir, args.name)
+    remove_leftovers(output)
+    return target
 
 
 def start(args, stage):

@@ -22,7 +22,7 @@ from toolbox.downloads import resumable
 from toolbox.downloads.archive import extract
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, sha256_of
+from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, remove_leftovers, sha256_of
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
@@ -65,6 +65,7 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
     data_dir = Path(data_dir).expanduser()
     folder = data_dir / FOLDER_NAME
     with disk_errors(data_dir, ELSEWHERE):
+        remove_leftovers(data_dir)
         if _holds_classes(folder):
             if urls or archive:
                 print(f"已经有 {visible(folder)} 了，不再取。要换一份，请先移走它。", flush=True)
@@ -77,6 +78,8 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
             if not _holds_classes(folder):  # 等的时候，别的进程可能已经取好了
                 found = _brought(archive, sha256) if archive else _download(data_dir, addresses, sha256, timing)
                 extract(found, folder, _holds_classes)
+                for part in data_dir.glob(f"{FOLDER_NAME}*.tgz.part"):  # 没有下完的，用不着了
+                    part.unlink()
     return folder
 
 

@@ -2,11 +2,12 @@
 
 import errno
 import shutil
+import time
 from collections import namedtuple
 
 import pytest
 
-from toolbox.terminal.errors import UserError, disk_errors, explain, full_disk
+from toolbox.terminal.errors import UserError, disk_errors, explain, full_disk, wrong_clock
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -54,3 +55,9 @@ def test_a_full_disk_reported_by_tensorflow_is_recognized():
 
 def test_names_in_explanations_cannot_disturb_the_screen():
     assert r"（a\x1b[31m\nb\u2028c）" in explain(OSError(errno.EIO, "x", "a\x1b[31m\nb\u2028c"))
+
+
+def test_a_clock_that_was_never_set_is_named(monkeypatch):
+    assert wrong_clock() == ""
+    monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
+    assert "1970 年" in wrong_clock() and "校准" in wrong_clock()

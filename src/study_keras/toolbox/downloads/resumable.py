@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolbox.terminal.errors import wrong_clock
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.text import visible
 
@@ -234,7 +235,7 @@ def _reason(error):
     import requests
 
     reasons = (
-        (requests.exceptions.SSLError, "加密连接没有建立，证书不被信任"),
+        (requests.exceptions.SSLError, wrong_clock() or "加密连接没有建立，证书不被信任"),
         (requests.exceptions.ProxyError, "代理不通，请检查 HTTP_PROXY、HTTPS_PROXY"),
         (requests.Timeout, "没有应答"),
         (requests.ConnectionError, "连不上"),

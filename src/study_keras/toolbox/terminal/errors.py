@@ -3,12 +3,14 @@
 import errno
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 
 from toolbox.terminal.text import visible
 
 _FULL = ("ENOSPC", "EDQUOT")
 _NEARLY_FULL = 100_000  # 字节
+_OLDEST_CLOCK = 2025  # 年；比课程还早，就是时钟没有校准
 
 
 class UserError(Exception):
@@ -53,6 +55,14 @@ def explain(error, elsewhere=None):
     if not elsewhere and code in (*_FULL, "EROFS"):
         elsewhere = "用 --output-dir、--cache-dir 换一个磁盘"
     return f"{what}{where}。请{remedy}" + (f"，或{elsewhere}。" if elsewhere else "。")
+
+
+def wrong_clock():
+    """电脑的时钟早得不可能就说出来（一句话，不带句号），否则返回空的。"""
+    year = time.localtime().tm_year
+    if year >= _OLDEST_CLOCK:
+        return ""
+    return f"这台电脑的时钟是 {year} 年，证书会因此不被信任，模型也存不成；请先校准它"
 
 
 def full_disk(error):

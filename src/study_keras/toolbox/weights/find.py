@@ -48,6 +48,7 @@ def find_weights(choice="auto"):
     if choice not in CHOICES:
         return _own_file(choice)
     with disk_errors(cache_folder(), "把环境变量 KERAS_HOME 设成一个能写的文件夹"):
+        remove_leftovers(cache_folder())
         return _find_auto() if choice == "auto" else _find(choice)
 
 
@@ -158,12 +159,13 @@ def _obtain(name):
     path = cache_folder() / file_name
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_process_at_a_time(path.parent / ".study_keras.lock", "取权重"):
-        remove_leftovers(path.parent)
         if weights := _cached(name):  # 等的时候，别的进程可能已经取好了
             return weights
         fetch(path)
         weights = Weights(name, path, sha256_of(path))
         _write(_record(path), _checksum_line(weights))
+        for other, _ in _SOURCES.values():  # 另一种没有下完的，用不着了
+            path.with_name(f"{other}.part").unlink(missing_ok=True)
     return weights
 
 
