@@ -26,7 +26,7 @@ from toolbox.photos.iterator import every_epoch
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN, View
-from toolbox.terminal.arguments import ArgumentParser, positive_float, positive_int
+from toolbox.terminal.arguments import LARGEST_SEED, ArgumentParser, positive_float, positive_int
 from toolbox.terminal.progress import fit_verbose
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
@@ -58,7 +58,10 @@ def parse_arguments(argv):
     add("--repeats", type=positive_int, default=1, metavar="N", help=repeats)
     add("--find-lr", action="store_true", help="不训练到底，只试各个学习率，画出损失曲线")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.seed + args.repeats - 1 > LARGEST_SEED:
+        parser.error(f"--seed 加上 --repeats 超过了最大的种子 {LARGEST_SEED}")
+    return args
 
 
 def split(folder, args):

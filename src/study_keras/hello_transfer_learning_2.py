@@ -21,6 +21,7 @@ from toolbox.photos.read import IMAGE_SIZE
 from toolbox.terminal.arguments import ArgumentParser, positive_int
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
+from toolbox.terminal.text import visible
 from toolbox.weights.imagenet_labels import imagenet_labels
 
 
@@ -251,8 +252,8 @@ def finish(job, estimator):
             estimator.export_saved_model(str(results / "saved_model"), serving_input_receiver(job.feature_shape))
         made = {"metrics": metrics, "predictions": predictions}
         model_folder.save(results, stage, args, job.folder, job.weights, job.labels, **made)
-    print(f"\n结果：{model_folder.target_folder(args.output_dir, args.name)}")
-    print(f"检查点：{job.checkpoints}。重新运行同一条命令、调大 --epochs，会接着训练。")
+    print(f"\n结果：{visible(model_folder.target_folder(args.output_dir, args.name))}")
+    print(f"检查点：{visible(job.checkpoints)}。重新运行同一条命令、调大 --epochs，会接着训练。")
 
 
 def main(argv=None):

@@ -96,6 +96,23 @@ def test_killed_run_leaves_only_whole_photos_and_goes_on(tmp_path):
     assert contents(folder) == contents(draw_folder(tmp_path / "whole", 24, seed=7))
 
 
+def test_two_drawings_at_once_with_different_seeds_take_turns(small, tmp_path):
+    """先后都行，混在一起不行：戳说是哪个种子，就全是那个种子画的。"""
+    folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"
+    command = [sys.executable, str(script), "--output-dir", str(folder), "--per-class", "3", "--seed"]
+    both = [subprocess.Popen([*command, seed], stdout=subprocess.DEVNULL) for seed in ("7", "8")]
+    assert [process.wait() for process in both] == [0, 0]
+    drawn = contents(folder)
+    other = draw_folder(tmp_path / "other", 3, seed=8)
+    assert drawn in (contents(small), contents(other))
+
+
+def test_what_is_drawn_already_is_used_without_writing(small, monkeypatch):
+    monkeypatch.setattr(drawn_flowers, "one_process_at_a_time", None)
+    monkeypatch.setattr(drawn_flowers, "_write", None)
+    assert draw_folder(small, 3, seed=7) == small
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows 上没有发给单个进程的 SIGINT")
 def test_interrupted_run_says_how_to_go_on(tmp_path):
     folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"

@@ -24,6 +24,7 @@ from loopback_server import Answer, LoopbackServer
 from toolbox import flower_photos
 from toolbox.downloads import resumable
 from toolbox.downloads.resumable import Timing
+from toolbox.terminal import files
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 
@@ -134,6 +135,17 @@ def test_a_bad_archive_leaves_nothing_but_the_lock(tmp_path, data_dir):
     with pytest.raises(UserError, match="不是完整的"):
         flower_photos.fetch(data_dir, archive=brought(tmp_path, ARCHIVE[:HALF]), sha256=sha256(ARCHIVE[:HALF]))
     assert files_in(data_dir).keys() == {".flower_photos.lock"}
+
+
+def test_an_unfinished_download_does_not_stay_when_the_photos_came_another_way(tmp_path, data_dir):
+    data_dir.mkdir(exist_ok=True)
+    for name in ("flower_photos.tgz.part", f"flower_photos-{sha256(ARCHIVE)[:8]}.tgz.part"):
+        (data_dir / name).write_bytes(b"half")
+    assert_extracted(flower_photos.fetch(data_dir, archive=brought(tmp_path, ARCHIVE), sha256=sha256(ARCHIVE)))
+    assert {name for name in os.listdir(data_dir) if not name.endswith(".lock")} == {"flower_photos"}
+    (data_dir / f".flower_photos.{files._machine()}.{2**22 + 1}.00000000-0.writing").mkdir()  # 没有这个进程
+    flower_photos.fetch(data_dir)
+    assert {name for name in os.listdir(data_dir) if not name.endswith(".lock")} == {"flower_photos"}
 
 
 def test_file_address(tmp_path, data_dir):

@@ -12,6 +12,7 @@ from conftest import LESSONS_DIR
 from toolbox import course, model_folder
 from toolbox.photos.folder import Photo, PhotoFolder
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_csv
 from toolbox.weights.find import Weights
 
 HISTORY = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [1.0, 0.8], "val_loss": [1.1, 0.9]}
@@ -112,7 +113,7 @@ def test_a_second_run_on_one_name_is_refused_while_the_first_writes(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["m", "other"]
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\nb", "\x1b[31m", "a\u2028b", "\udcff", "\0"])
 def test_name_must_be_a_plain_folder_name(tmp_path, name):
     with pytest.raises(UserError, match="--name"), model_folder.writing(tmp_path, name):
         pass
@@ -173,3 +174,12 @@ def test_a_name_too_long_for_the_file_system_is_refused_at_once(tmp_path):
     with model_folder.writing(tmp_path, "花" * 60) as folder:
         (folder / "settings.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["花" * 60]
+
+
+def test_a_class_called_like_a_formula_does_not_become_one(tmp_path):
+    rows = [("=1+1/a.jpg", "=1+1", "-甲", 0.75), ("甲/b.jpg", "甲", "甲", 0.5)]
+    model_folder.write_predictions(tmp_path, rows)
+    lines = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ["'=1+1/a.jpg,'=1+1,'-甲,0.750000", "甲/b.jpg,甲,甲,0.500000"]
+    read = [tuple(row.values()) for row in read_csv(tmp_path / "predictions.csv")]
+    assert read == [(*names, f"{probability:.6f}") for *names, probability in rows]

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from toolbox import drawn_flowers, experiments, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
-from toolbox.terminal.arguments import non_negative_int, positive_int
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
+from toolbox.terminal.arguments import positive_int, seed
+from toolbox.terminal.errors import UserError, wrong_clock
+from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute, remove_leftovers
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
 from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
@@ -28,7 +28,7 @@ def add_options(parser, epochs, name, name_help="模型文件夹的名字"):
     add("--weights", default="auto", metavar="W", help=f"基础模型的权重：{sources}")
     add("--epochs", type=positive_int, default=epochs, metavar="N", help="最多训练几轮")
     add("--batch-size", type=positive_int, default=32, metavar="N", help="一批几张")
-    add("--seed", type=non_negative_int, default=0, metavar="N", help="随机种子，也决定怎样划分")
+    add("--seed", type=seed, default=0, metavar="N", help="随机种子，也决定怎样划分")
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
     add("--name", default=name, metavar="NAME", help=name_help)
     add_feature_options(parser)
@@ -73,7 +73,8 @@ def find_photos(args):
         try:
             return open_folder(flower_photos.fetch())
         except flower_photos.DownloadFailed as error:
-            print(f"\n注意：没有真实照片：{error}\n注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
+            print(f"\n注意：没有真实照片：{visible(error)}")
+            print("注意：下面改用自己画的花，准确率不能与真实照片相比。\n", flush=True)
     return open_folder(drawn_flowers.draw_folder(DATA_DIR / "drawn_flowers"))
 
 
@@ -88,7 +89,11 @@ def target_folder(args):
     output = absolute(args.output_dir)
     if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
-    return model_folder.target_folder(args.output_dir, args.name)
+    if problem := wrong_clock():
+        raise UserError(f"{problem}。")
+    target = model_folder.target_folder(args.output_dir, args.name)
+    remove_leftovers(output)
+    return target
 
 
 def start(args, stage):
@@ -120,7 +125,7 @@ def find_inputs(args, stage):
         folder.report()
     with stage("找权重"):
         weights = find_weights(args.weights)
-        print(f"基础模型的权重：{weights.name}")
+        print(f"基础模型的权重：{visible(weights.name)}")
     return folder, weights
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
-from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
+from toolbox.terminal.arguments import ArgumentParser, positive_int, seed
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, remove_leftovers, written_aside
+from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, remove_leftovers, written_aside
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.run import run_main
+from toolbox.terminal.text import visible
 from toolbox.terminal.workers import process_pool
 
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
@@ -46,38 +47,73 @@ def draw_folder(folder, per_class=80, seed=0, workers=None):
     """
     folder = Path(folder)
     with disk_errors(folder, ELSEWHERE):
-        tasks = _prepare(folder, per_class, seed)
-        workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
-        with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
-            if workers < 2:  # 张数少，开进程的时间比画的时间还长
-                for task in tasks:
-                    progress.update(_draw(task))
-                return folder
-            with process_pool(workers) as pool:
-                for done in pool.map(_draw, tasks):
-                    progress.update(done)
+        _refuse_other_files(folder)
+        if _is_drawn(folder, per_class, seed):  # 只读的也能用
+            return folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(_lock_file(folder), "往同一个文件夹里画花"):
+            _draw_all(_prepare(folder, per_class, seed), workers)
     return folder
+
+
+def _lock_file(folder):
+    """锁在文件夹旁边，免得混进照片里；旁边写不了，才放进去。"""
+    return (folder.parent if os.access(folder.parent, os.W_OK) else folder) / f".{folder.name}.lock"
+
+
+def _draw_all(tasks, workers):
+    workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
+    with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
+        if workers < 2:  # 张数少，开进程的时间比画的时间还长
+            for task in tasks:
+                progress.update(_draw(task))
+            return
+        with process_pool(workers) as pool:
+            for done in pool.map(_draw, tasks):
+                progress.update(done)
+
+
+def _refuse_other_files(folder):
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} 是一个文件，不能往里面画花。请换一个文件夹。")
+    if not folder.exists() or (folder / STAMP).exists():
+        return
+    if any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(f"{folder} 里已有不是画出来的文件；为了不弄乱它们，没有画。请换一个空文件夹。")
+
+
+def _is_drawn(folder, per_class, seed):
+    """要的都画好了，而且没有多出来的；顺便清掉被强行结束的留下的。"""
+    for place in (folder, *(folder / name for name in CLASS_NAMES)):
+        remove_leftovers(place)
+    wanted = {_file_name(number) for number in range(per_class)}
+    return _is_stamped(folder, seed) and all(_drawn_names(folder / name) == wanted for name in CLASS_NAMES)
+
+
+def _is_stamped(folder, seed):
+    stamp = folder / STAMP
+    return stamp.exists() and stamp.read_bytes() == _stamp(seed)
+
+
+def _stamp(seed):
+    return json.dumps({"version": VERSION, "seed": seed}).encode()
+
+
+def _drawn_names(class_folder):
+    names = os.listdir(class_folder) if class_folder.is_dir() else []
+    return {name for name in names if re.fullmatch(r"\d{4,}\.jpg", name)}
 
 
 def _prepare(folder, per_class, seed):
     """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} 是一个文件，不能往里面画花。请换一个文件夹。")
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
-    stamp = folder / STAMP
-    if not stamp.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise UserError(f"{folder} 里已有不是画出来的文件；为了不弄乱它们，没有画。请换一个空文件夹。")
-    settings = json.dumps({"version": VERSION, "seed": seed})
-    same = stamp.exists() and stamp.read_bytes() == settings.encode()
-    if not stamp.exists():
-        _write(stamp, settings.encode())
+    same = _is_stamped(folder, seed)
+    if not (folder / STAMP).exists():
+        _write(folder / STAMP, _stamp(seed))
 
     tasks = []
     for class_name in CLASS_NAMES:
         (folder / class_name).mkdir(exist_ok=True)
-        remove_leftovers(folder / class_name)
-        present = {name for name in os.listdir(folder / class_name) if re.fullmatch(r"\d{4,}\.jpg", name)}
+        present = _drawn_names(folder / class_name)
         wanted = {_file_name(number): number for number in range(per_class)}
         kept = present & wanted.keys() if same else set()
         for name in present - kept:
@@ -86,7 +122,7 @@ def _prepare(folder, per_class, seed):
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
     if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
-        _write(stamp, settings.encode())
+        _write(folder / STAMP, _stamp(seed))
     return tasks
 
 
@@ -131,16 +167,16 @@ def main(argv=None):
     default_dir = DATA_DIR / "drawn_flowers"
     parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
     parser.add_argument("--per-class", type=positive_int, default=80, metavar="N", help="每类几张")
-    parser.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="种子：相同则画相同")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="种子：相同则画相同")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="另存一张样张图（PNG），每类八张")
     args = parser.parse_args(argv)
 
     folder = draw_folder(args.output_dir, args.per_class, args.seed)
-    print(f"画好了：{folder}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
+    print(f"画好了：{visible(folder)}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
     print(f"接下来用它上第 1 课：\n  {command('hello_transfer_learning.py', '--images-dir', folder)}")
     if args.contact_sheet:
         save_contact_sheet(folder, args.contact_sheet)
-        print(f"样张：{args.contact_sheet}")
+        print(f"样张：{visible(args.contact_sheet)}")
 
 
 if __name__ == "__main__":

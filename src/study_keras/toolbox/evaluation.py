@@ -7,6 +7,7 @@ import numpy as np
 from toolbox import none_of_these
 from toolbox.frozen_prefix.cut import trace
 from toolbox.photos.split import PART_NAMES
+from toolbox.terminal.text import visible
 
 
 def show_first_batch(generator, labels):
@@ -14,8 +15,8 @@ def show_first_batch(generator, labels):
     images, targets = generator[0]
     ids = targets.argmax(axis=1) if targets.ndim == 2 else targets.astype(int)
     print(f"第一批照片：形状 {images.shape}，取值 {images.min():.2f} 至 {images.max():.2f}")
-    print(f"第一批标签：形状 {targets.shape}，前 5 个是 {'、'.join(f'{i} {labels[i]}' for i in ids[:5])}")
-    print(f"类别编号：{generator.class_indices}")
+    print(f"第一批标签：形状 {targets.shape}，前 5 个是 {'、'.join(f'{i} {visible(labels[i])}' for i in ids[:5])}")
+    print(f"类别编号：{visible(generator.class_indices)}")
 
 
 @functools.cache
@@ -120,21 +121,21 @@ def summarize(metrics, predictions, folder):
     """
     print("\n===== 小结 =====")
     counts = "，".join(f"{PART_NAMES[part]} {metrics[part]['photos']} 张" for part in PART_NAMES if part in metrics)
-    print(f"照片：{counts}；基础模型的权重：{metrics['weights']}")
+    print(f"照片：{counts}；基础模型的权重：{visible(metrics['weights'])}")
     print("没有参加训练的照片上，每一类的准确率：")
     for name in sorted({true for _, true, _, _ in predictions}):
         right = [predicted == true for _, true, predicted, _ in predictions if true == name]
-        print(f"  {name}：{np.mean(right):.3f}（{sum(right)}/{len(right)}）")
+        print(f"  {visible(name)}：{np.mean(right):.3f}（{sum(right)}/{len(right)}）")
     for part in ("validation", "test"):
         if part in metrics:
             print(f"{PART_NAMES[part]}准确率（accuracy）：{metrics[part]['accuracy']:.4f}")
     print("各步用时：" + "，".join(f"{name} {seconds:.1f} 秒" for name, seconds in metrics["seconds"].items()))
     _show_mistakes(predictions)
-    print(f"模型文件夹：{folder}")
+    print(f"模型文件夹：{visible(folder)}")
 
 
 def _show_mistakes(predictions):
     mistakes = sorted((row for row in predictions if row[1] != row[2]), key=lambda row: -row[3])
     print(f"共错 {len(mistakes)} 张，错得最有把握的：" if mistakes else "一张也没有错。")
     for name, true, predicted, probability in mistakes[:5]:
-        print(f"  {name}：是 {true}，认成了 {predicted}（概率 {probability:.2f}）")
+        print(f"  {visible(name)}：是 {visible(true)}，认成了 {visible(predicted)}（概率 {probability:.2f}）")

@@ -1,10 +1,14 @@
 """一次次的实验：是不是同样的设置，叫什么名字，认出已经做完的，汇总几个种子，画学习率曲线。"""
 
 import itertools
-import json
 
 from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
+from toolbox.terminal.files import written_aside
+from toolbox.terminal.records import read_json
+from toolbox.terminal.text import visible
+
+_PARTS = ("train", "validation", "test")
 
 PLACES_AND_WAYS = {  # 说在哪里、怎样算的选项，不决定得到什么模型；照片与权重看内容的哈希
     *("images_dir", "drawn", "weights", "output_dir", "name", "replace", "repeats", "find_lr", "show_layers", "debug"),
@@ -33,18 +37,15 @@ def free_name(args, photos, weights):
         name = f"{args.name}_{number}"
         other = target.with_name(name)
         if not other.exists() or not different_settings(other, args, photos, weights):
-            print(f"{target} 是另一次运行的模型（不同的有：{'、'.join(different)}），留着不动。")
-            print(f"这次的写到 {other}。要换掉原来的，请加 --replace。", flush=True)
+            print(f"{visible(target)} 是另一次运行的模型（不同的有：{'、'.join(different)}），留着不动。")
+            print(f"这次的写到 {visible(other)}。要换掉原来的，请加 --replace。", flush=True)
             return name
 
 
 def different_settings(folder, args, photos, weights):
     """folder 里的模型与这次运行有哪些设置不同，["--epochs", "权重", ...]；没有不同就是同样的实验。"""
-    try:
-        found = json.loads((folder / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return [model_folder.SETTINGS_FILE]
-    if not isinstance(found, dict):
+    found = read_json(folder / model_folder.SETTINGS_FILE)
+    if found is None:
         return [model_folder.SETTINGS_FILE]
     wanted = {name: value for name, value in vars(args).items() if name not in PLACES_AND_WAYS}
     wanted |= {"weights_sha256": weights.sha256, "photos_sha256": photo_list_hash(photos.photos)}
@@ -62,10 +63,17 @@ def finished(args, folder, weights):
     target = model_folder.target_folder(args.output_dir, args.name)
     if different_settings(target, args, folder, weights):
         return None
+    metrics = read_json(target / model_folder.METRICS_FILE)
+    return metrics if _can_be_reported(metrics) else None  # 被改坏了：再做一遍
+
+
+def _can_be_reported(metrics):
+    """metrics 里有没有 report_repeats 要的每一个数。"""
     try:
-        return json.loads((target / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
+        numbers = [metrics["seed"], *metrics["seconds"].values(), *(metrics[part]["accuracy"] for part in _PARTS)]
+    except (TypeError, KeyError, AttributeError):
+        return False
+    return all(isinstance(number, (int, float)) and 0 <= number < 1e10 for number in numbers)
 
 
 def mean_and_range(values):
@@ -83,14 +91,12 @@ def report_repeats(args, runs):
     for run in runs:
         accuracies = f"验证 {run['validation']['accuracy']:.4f}，测试 {run['test']['accuracy']:.4f}"
         print(f"种子 {run['seed']}：{accuracies}，用时 {sum(run['seconds'].values()):.0f} 秒")
-    summary = {
-        part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in ("train", "validation", "test")
-    }
+    summary = {part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in _PARTS}
     lowest, highest = summary["test"]["lowest"], summary["test"]["highest"]
     print(f"测试准确率：平均 {summary['test']['mean']:.4f}，范围 {lowest:.4f} 至 {highest:.4f}（{len(runs)} 个种子）")
     path = _beside_the_model(args, "repeats.json")
     model_folder.write_json(path, summary | {"seeds": [run["seed"] for run in runs]})
-    print(f"已写入 {path}")
+    print(f"已写入 {visible(path)}")
 
 
 def report_learning_rates(args, rates, losses, suggested):
@@ -105,9 +111,10 @@ def report_learning_rates(args, rates, losses, suggested):
     axis.grid(alpha=0.3)
     axis.legend()
     path = _beside_the_model(args, "learning_rate.png")
-    figure.savefig(path, dpi=100)
+    with written_aside(path) as file:
+        figure.savefig(file, format="png", dpi=100)
     plt.close(figure)
-    print(f"曲线画在 {path}")
+    print(f"曲线画在 {visible(path)}")
     print(f"建议：--learning-rate {suggested:.0e}。它只是起点，要在验证集上比较它附近的几个。")
 
 

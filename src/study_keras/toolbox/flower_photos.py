@@ -23,7 +23,7 @@ from toolbox.downloads.archive import extract
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, sha256_of
+from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, remove_leftovers, sha256_of
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
@@ -66,9 +66,10 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
     data_dir = Path(data_dir).expanduser()
     folder = data_dir / FOLDER_NAME
     with disk_errors(data_dir, ELSEWHERE):
+        remove_leftovers(data_dir)
         if _holds_classes(folder):
             if urls or archive:
-                print(f"已经有 {folder} 了，不再取。要换一份，请先移走它。", flush=True)
+                print(f"已经有 {visible(folder)} 了，不再取。要换一份，请先移走它。", flush=True)
             return folder
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} 已存在，但里面没有按类别分的子文件夹。请先移走它。")
@@ -78,6 +79,8 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
             if not _holds_classes(folder):  # 等的时候，别的进程可能已经取好了
                 found = _brought(archive, sha256) if archive else _download(data_dir, addresses, sha256, timing)
                 extract(found, folder, _holds_classes)
+                for part in data_dir.glob(f"{FOLDER_NAME}*.tgz.part"):  # 没有下完的，用不着了
+                    part.unlink()
     return folder
 
 
@@ -103,7 +106,7 @@ def _download(data_dir, addresses, sha256, timing):
     if archive.is_file():
         if sha256_of(archive) == sha256:
             return archive
-        print(f"{archive} 的 SHA-256 不符，不用它，重新下载。", flush=True)
+        print(f"{visible(archive)} 的 SHA-256 不符，不用它，重新下载。", flush=True)
     print(f"取照片 {name} ……", flush=True)
     size = SIZE if sha256 == SHA256 else None
     for url in addresses:
@@ -111,10 +114,10 @@ def _download(data_dir, addresses, sha256, timing):
             if urlsplit(url).scheme == "file":
                 return _local_file(url, sha256)
             resumable.download(url, archive, partial(_problem_with, sha256=sha256), size, timing, SLOW_HINT)
-            print(f"压缩包留在 {archive}，有了照片就可以删掉。", flush=True)
+            print(f"压缩包留在 {visible(archive)}，有了照片就可以删掉。", flush=True)
             return archive
         except resumable.Unavailable as error:
-            print(f"  {_short(url)} 不行：{error}", flush=True)
+            print(f"  {visible(_short(url))} 不行：{visible(error)}", flush=True)
     raise DownloadFailed(f"试过 {len(addresses)} 个地址，都下载不到 {name}。{WAYS_OUT}。")
 
 
@@ -179,7 +182,7 @@ def main(argv=None):
     folder = fetch(args.data_dir, args.url or (), args.archive, args.sha256)
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     counts = "，".join(f"{entry.name} {sum(1 for _ in entry.iterdir())} 张" for entry in classes)
-    print(f"照片在 {folder}：{counts}。")
+    print(f"照片在 {visible(folder)}：{visible(counts)}。")
     print(f"接下来用它上第 1 课：\n  {command('hello_transfer_learning.py', '--images-dir', folder)}")
 
 

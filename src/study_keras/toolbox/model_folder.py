@@ -1,7 +1,5 @@
 """模型文件夹：一次训练的全部成果。要么完整，要么不存在；后面各课只需要它。"""
 
-import csv
-import json
 import os
 import platform
 from contextlib import contextmanager
@@ -26,11 +24,11 @@ from toolbox.model_folder_reader import (
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside, only_process, sha256_of
+from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import breaks_a_line, visible
 
 _MOST_NAMED = 5
-CSV_ENCODING = "utf-8-sig"  # 开头带 BOM，中文的 Excel 才认得出是 UTF-8；读的时候也用它
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -40,8 +38,8 @@ def target_folder(output_dir, name):
     Raises:
         UserError: name 不是一个文件夹名，output_dir 不能写，或同名的不是模型文件夹（以免删掉别的东西）。
     """
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise UserError(f"--name 要的是一个文件夹名，不能是 {name!r}。")
+    if name in ("", ".", "..") or Path(name).name != name or breaks_a_line(name):
+        raise UserError(f"--name 要的是一个文件夹名，不能是 {visible(name)!r}。")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
         raise UserError(
             f"--name 太长（{len(name)} 个字）：最多 {LONGEST_NAME} 字节，即 {LONGEST_NAME // 3} 个汉字。请换个短的。"
@@ -70,11 +68,6 @@ def writing(output_dir, name):
     busy = f"另一次运行正在写 {target}。请等它结束，或用 --name 换个名字。"
     with only_process(target.with_name(f".{name}.lock"), busy), folder_written_aside(target) as aside:
         yield aside
-
-
-def write_json(path, value):
-    """写一份 UTF-8 的 JSON；路径之类写成文字。"""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def save(
@@ -176,10 +169,8 @@ def write_labels(folder, labels):
 
 def write_predictions(folder, rows):
     """predictions.csv：每张留出的照片一行 (文件, 真实类别, 预测类别, 概率)。"""
-    with open(folder / "predictions.csv", "w", encoding=CSV_ENCODING, newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "true", "predicted", "probability"])
-        writer.writerows((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
+    cells = ((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
+    write_csv(folder / "predictions.csv", ["file", "true", "predicted", "probability"], cells)
 
 
 def write_history(folder, history):
@@ -190,11 +181,9 @@ def write_history(folder, history):
             分几段训练的还有 "phase"，每轮属于哪一段，图上标出来。
     """
     names = list(history)
-    with open(folder / "history.csv", "w", encoding=CSV_ENCODING, newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["epoch", *names])
-        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([epoch, *(v if isinstance(v, str) else f"{v:.6f}" for v in values)])
+    epochs = enumerate(zip(*history.values(), strict=True), start=1)
+    rows = ([epoch, *(v if isinstance(v, str) else f"{v:.6f}" for v in values)] for epoch, values in epochs)
+    write_csv(folder / "history.csv", ["epoch", *names], rows)
     figure = curves(history)
     figure.savefig(folder / "curves.png", dpi=100)
     figure.clear()

@@ -132,6 +132,19 @@ def test_headers_without_end_are_refused(tmp_path):
     assert_refused(tmp_path, gzip.compress(chain), "不是完整的")
 
 
+def test_a_damaged_header_in_the_middle_is_not_taken_for_the_end(tmp_path):
+    """重新压缩过，gzip 的校验和是对的；tarfile 见到坏的文件头就当作到此为止。"""
+    tar = bytearray(gzip.decompress(ARCHIVE))
+    place = tar.index(b"flower_photos/roses/0.jpg")
+    tar[place] ^= 1
+    assert_refused(tmp_path, gzip.compress(tar), "坏的文件头")
+
+
+def test_an_archive_without_the_two_blocks_at_the_end_is_complete(tmp_path):
+    tar = gzip.decompress(ARCHIVE).rstrip(b"\0")
+    assert_extracted(extract(tmp_path, gzip.compress(tar + bytes(-len(tar) % 512))))
+
+
 def test_times_and_permissions_of_the_archive_do_not_matter(tmp_path):
     info = evil("flower_photos/daisy/new.jpg", pax={"mtime": "nan"})
     info.mode = 0

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import time
 
 import pytest
 
@@ -297,3 +298,11 @@ def test_a_full_disk_is_not_blamed_on_the_address(server, target, monkeypatch):
     assert failure.value.errno == errno.ENOSPC
     fetch(server, target)
     assert_complete(target)
+
+
+def test_a_wrong_clock_is_not_blamed_on_the_certificate(monkeypatch):
+    import requests
+
+    assert "证书不被信任" in resumable._reason(requests.exceptions.SSLError())
+    monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
+    assert "1970 年" in resumable._reason(requests.exceptions.SSLError())

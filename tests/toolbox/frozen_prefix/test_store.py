@@ -1,6 +1,7 @@
 """仓库经得起损坏、强行结束、同时写：结果总是同样的字节。"""
 
 import dataclasses
+import io
 import pickle
 import random
 import shutil
@@ -18,6 +19,7 @@ from conftest import save_jpeg
 from prefix_models import images_of, new_base, photos_in, with_head
 from prefix_worker import RecordedPrefix
 from toolbox import frozen_prefix
+from toolbox.frozen_prefix.store import PrefixStore
 from toolbox.terminal.errors import UserError
 
 WORKER = Path(prefix_worker.__file__)
@@ -180,3 +182,46 @@ def test_a_file_that_shrinks_while_in_use_is_not_read_as_something_else(setting,
         outputs[np.arange(len(setting.photos))]
     assert setting.compute(cache_dir).computed > 0
     assert_complete(setting, cache_dir)
+
+
+def test_reads_that_give_less_than_asked_for_are_continued(tmp_path, monkeypatch):
+    """网络文件系统、被信号打断的一次读取，都可以给得比要的少；不能把内存里原有的当作读到的。"""
+    rows = np.arange(24, dtype=np.float32).reshape(4, 6)
+    store, keys = PrefixStore(tmp_path, (6,)), [bytes([i]) * 16 for i in range(4)]
+    with store.writing("00", keys) as append:
+        append(rows)
+    places, _ = store.find(store.segments()["00"], set(keys))
+
+    class OneByteAtATime(io.FileIO):
+        def readinto(self, buffer):
+            return super().readinto(memoryview(buffer)[:1])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", lambda path, *_, **__: OneByteAtATime(path))
+        read = store.read([places[key].file for key in keys], [places[key].offset for key in keys])
+    np.testing.assert_array_equal(read, rows)
+
+
+def test_every_damaged_byte_of_a_segment_is_noticed(tmp_path):
+    """逐个字节弄坏：没有一个能读成别的内容。"""
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    store, keys = PrefixStore(tmp_path, (2,)), [bytes([i]) * 16 for i in range(3)]
+    with store.writing("00", keys) as append:
+        append(rows)
+    path = store.segment("00", keys)
+    good = path.read_bytes()
+    for place in range(len(good)):
+        for damaged in (bytes([good[place] ^ 1]), bytes([good[place] ^ 255]), b"", good[place : place + 1] * 2):
+            path.write_bytes(good[:place] + damaged + good[place + 1 :])
+            assert store.find([path], set(keys)) == ({}, 1) and not path.exists(), place
+
+
+def test_a_segment_whose_keys_are_damaged_does_not_block_its_own_repair(tmp_path):
+    """键全都变了，就没有一行是要的；它若还占着名字，算好的行就永远写不进去。"""
+    store, keys = PrefixStore(tmp_path, (1,)), [bytes([i]) * 16 for i in range(3)]
+    with store.writing("00", keys) as append:
+        append(np.zeros((3, 1), np.float32))
+    path = store.segment("00", keys)
+    data = path.read_bytes()
+    path.write_bytes(data[:16] + bytes(255 - byte for byte in data[16:64]) + data[64:])
+    assert store.find([path], set(keys)) == ({}, 1) and not path.exists()

@@ -1,10 +1,13 @@
 """异常说成的一句中文：怪对地方，办法也对。"""
 
 import errno
+import shutil
+import time
+from collections import namedtuple
 
 import pytest
 
-from toolbox.terminal.errors import UserError, disk_errors, explain
+from toolbox.terminal.errors import UserError, disk_errors, explain, full_disk, wrong_clock
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -32,3 +35,29 @@ def test_errors_that_are_no_disk_errors_pass():
 
 def test_a_name_with_braces_is_shown_as_it_is():
     assert "（{x}）" in explain(OSError(errno.EIO, "broken {}", "{x}"))
+
+
+@pytest.mark.parametrize(("free", "is_blamed"), [(0, True), (10**9, False)])
+def test_a_full_temporary_folder_is_blamed_only_when_it_is_full(monkeypatch, free, is_blamed):
+    """临时文件没有名字，错误里也就没有：不能怪到别的文件夹上。"""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(free))
+    with pytest.raises(UserError) as failure, disk_errors("/结果", "换 --output-dir"):
+        raise OSError(errno.ENOSPC, "x")
+    assert ("TMPDIR" in str(failure.value)) == is_blamed
+    assert ("/结果" in str(failure.value)) != is_blamed
+    assert "TMPDIR" not in explain(OSError(errno.ENOSPC, "x", "/有名字的"))
+
+
+def test_a_full_disk_reported_by_tensorflow_is_recognized():
+    assert full_disk(RuntimeError("a/b.data; No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
+    assert full_disk(RuntimeError("shape mismatch")) is None
+
+
+def test_names_in_explanations_cannot_disturb_the_screen():
+    assert r"（a\x1b[31m\nb\u2028c）" in explain(OSError(errno.EIO, "x", "a\x1b[31m\nb\u2028c"))
+
+
+def test_a_clock_that_was_never_set_is_named(monkeypatch):
+    assert wrong_clock() == ""
+    monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
+    assert "1970 年" in wrong_clock() and "校准" in wrong_clock()

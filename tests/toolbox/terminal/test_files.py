@@ -218,3 +218,30 @@ def test_no_place_for_temporary_files_is_explained(monkeypatch):
     monkeypatch.setattr(tempfile, "gettempdir", fail)
     with pytest.raises(UserError, match="TMPDIR"), temporary_folder("x"):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上不能对文件夹用 fsync")
+def test_results_are_on_the_disk_before_they_get_their_name_and_the_name_too(tmp_path, monkeypatch):
+    """每次落盘（fsync）与改名的先后：先是内容，再改名，再是名字所在的文件夹。"""
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def record_fsync(descriptor):
+        events.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def record_replace(source, destination):
+        events.append("改名")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("没有 /proc，看不出落盘的是哪个文件")
+    write(tmp_path / "x", b"1")
+    assert [events[0].startswith(".x."), *events[1:]] == [True, "改名", tmp_path.name]
+    events.clear()
+    write(tmp_path / "y", b"1", reproducible=True)
+    assert events == ["改名"]
+    events.clear()
+    write_folder(tmp_path / "folder", b"1")
+    assert events.index("file") < events.index("改名") < len(events) - 1 and events[-1] == tmp_path.name

@@ -50,6 +50,10 @@ def run_script(body, *arguments, **kwargs):
         ("raise KeyboardInterrupt", 130, "已中断。都还在。"),
         ("raise ValueError('a\\nb')", 1, "错误：程序没有料到的情况（ValueError: a b）"),
         ("raise MemoryError", 1, "错误：内存不够。"),
+        ("raise UserError('类别 a\\x1b[2J\\u2028b 太少。')", 2, r"错误：类别 a\x1b[2J\u2028b 太少。"),
+        ("open('/nowhere/\\x1b[2J')", 2, r"（/nowhere/\x1b[2J）"),
+        ("raise KeyError('\\u202e')", 1, r"KeyError: '\u202e'"),
+        ("raise RuntimeError('a/model.data; No space left on device')", 2, "错误：磁盘满了"),
     ],
 )
 def test_exit_codes_and_one_line(body, code, words):
@@ -235,3 +239,29 @@ def test_the_progress_bar_fits_a_narrow_terminal():
 def test_explanations_name_the_file():
     error = PermissionError(errno.EACCES, "x", "照片/a.jpg")
     assert "照片/a.jpg" in explain(error) and "没有权限" in explain(error)
+
+
+WRITE_TEMPORARY = "tempfile.NamedTemporaryFile(prefix='__autograph_generated_file', suffix='.py', delete=False)"
+
+
+def test_temporary_files_of_a_run_and_of_a_killed_run_disappear(tmp_path):
+    """TensorFlow、pip 与 --no-cache 的都在内：它们都按 TMPDIR 找地方。"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    made = f"import os, subprocess, tempfile; {WRITE_TEMPORARY}; tempfile.mkdtemp()"
+    child = f"subprocess.run([sys.executable, '-c', {'import tempfile; ' + WRITE_TEMPORARY!r}])"
+    done = run_script(f"{made}; {child}; print(len(os.listdir(tempfile.gettempdir())))", env=environment)
+    assert done.stdout == "3\n"
+    assert os.listdir(tmp_path) == []
+    assert run_script(f"{made}; os._exit(9)", env=environment).returncode == 9
+    [left] = os.listdir(tmp_path)
+    assert left.startswith(".study_keras.") and left.endswith(".writing")
+    assert run_script("pass", env=environment).returncode == 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_needs_no_temporary_folder_before_it_uses_one(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "missing"), "TEMP": "/nowhere", "TMP": "/nowhere"}
+    body = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']; print('好')"
+    assert run_script(body, env=environment).returncode == 0
+    body = "import tempfile; tempfile.tempdir = '/nowhere/x'\n    with without_native_messages(): pass"
+    assert run_script(body, env=environment).returncode == 0

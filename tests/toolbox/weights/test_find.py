@@ -233,6 +233,18 @@ def test_leftovers_of_a_killed_run_are_removed(cache, serve, good_file):
     serve(good_file.read_bytes())
     find.find_weights("imagenet")
     assert names_in(cache) == [find.KERAS_FILE, f"{find.KERAS_FILE}.sha256"]
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    find.find_weights("imagenet")  # 权重已经有了，也清
+    assert names_in(cache) == [find.KERAS_FILE, f"{find.KERAS_FILE}.sha256"]
+
+
+def test_an_unfinished_download_of_the_other_weights_does_not_stay(cache, good_file, monkeypatch):
+    cache.mkdir(parents=True)
+    (cache / f"{find.KERAS_FILE}.part").write_bytes(b"half")
+    made = (find.TORCHVISION_FILE, lambda path: path.write_bytes(good_file.read_bytes()))
+    monkeypatch.setitem(find._SOURCES, "torchvision", made)
+    find.find_weights("torchvision")
+    assert names_in(cache) == [find.TORCHVISION_FILE, f"{find.TORCHVISION_FILE}.sha256"]
 
 
 # ---- torchvision ----

@@ -9,6 +9,7 @@ from pathlib import PureWindowsPath
 
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import folder_written_aside
+from toolbox.terminal.text import visible
 
 MAX_BYTES = 4 << 30  # 解压出来一共最多这么多
 MAX_MEMBERS = 100_000
@@ -30,7 +31,7 @@ def extract(archive, folder, is_right):
         UserError: 不是完整的压缩包，有不安全的成员（整个拒绝），太大，或里面不是想要的。
         OSError: 写不了磁盘。
     """
-    print(f"解压 {archive} ……", flush=True)
+    print(f"解压 {visible(archive)} ……", flush=True)
     with folder_written_aside(folder) as aside:
         try:
             with _Stream(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
@@ -38,6 +39,8 @@ def extract(archive, folder, is_right):
                     if problem := _problem_with(member, count, stream):
                         raise UserError(f"{archive} 里的 {problem}，不安全，没有解压。请换一个来源。")
                     _write(tar, member, aside, folder.name)
+                if stream.last.strip(b"\0"):  # 坏的文件头，tarfile 当作到此为止
+                    raise tarfile.ReadError("中间有坏的文件头")
                 while stream.read(_CHUNK):  # 读到底，gzip 才会核对校验和
                     pass
         except UserError:
@@ -51,14 +54,17 @@ def extract(archive, folder, is_right):
 
 
 class _Stream(gzip.GzipFile):
-    """解开的内容。tarfile 读文件头时要多少就读多少，所以一次读太多、一共读太多都在这里拦住。"""
+    """解开的内容。tarfile 读文件头时要多少就读多少，所以一次读太多、一共读太多都在这里拦住。last 是最近读的。"""
+
+    last = b""
 
     def read(self, size=-1):
         if not 0 <= size <= 4 * _CHUNK:
             raise tarfile.ReadError("文件头太长")
         if self.tell() > MAX_BYTES:
             raise tarfile.ReadError("内容太多")
-        return super().read(size)
+        self.last = super().read(size)
+        return self.last
 
 
 def _problem_with(member, count, stream):

@@ -12,7 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolbox.terminal.errors import wrong_clock
 from toolbox.terminal.progress import Progress
+from toolbox.terminal.text import visible
 
 CHUNK = 1 << 18
 CHANGED = "服务器上的文件变了，从头下载"
@@ -71,7 +73,7 @@ def _fill(url, part, problem_with, timing, slow_hint):
             if not part.size or problem_with(part.path):  # 服务器报错了长度，内容其实全了，也算成
                 raise
         except KeyboardInterrupt:
-            print(f"\n已下载的 {part.size / 1e6:.1f} MB 留在 {part.path}，再次运行会接着下载。", flush=True)
+            print(f"\n已下载的 {part.size / 1e6:.1f} MB 留在 {visible(part.path)}，再次运行会接着下载。", flush=True)
             raise
         problem = problem_with(part.path)
         if problem is None:
@@ -233,7 +235,7 @@ def _reason(error):
     import requests
 
     reasons = (
-        (requests.exceptions.SSLError, "加密连接没有建立，证书不被信任"),
+        (requests.exceptions.SSLError, wrong_clock() or "加密连接没有建立，证书不被信任"),
         (requests.exceptions.ProxyError, "代理不通，请检查 HTTP_PROXY、HTTPS_PROXY"),
         (requests.Timeout, "没有应答"),
         (requests.ConnectionError, "连不上"),

@@ -1,12 +1,11 @@
 """检查点文件夹归一个模型所有：记下它由什么训练而来，免得接着别人的检查点训练。"""
 
-import json
 import shutil
 from pathlib import Path
 
-from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_json, write_json
 
 RECORD = "made_from.json"
 
@@ -36,8 +35,8 @@ def claim(folder, photos, weights, args):
         "训练方式": "同步" if args.sync else "异步",
     }
     record = Path(folder, RECORD)
-    if record.exists():
-        found = json.loads(record.read_text(encoding="utf-8"))
+    found = read_json(record)  # 没有记下，或记录坏了，都是来历不明
+    if found is not None:
         different = [name for name, value in made_from.items() if found.get(name) != value]
     else:
         different = ["来历"] if Path(folder, "checkpoint").exists() else []
@@ -48,7 +47,7 @@ def claim(folder, photos, weights, args):
     if args.sync:  # 同步训练每次从头来，不留上次的
         shutil.rmtree(folder, ignore_errors=True)
     record.parent.mkdir(parents=True, exist_ok=True)
-    model_folder.write_json(record, made_from)
+    write_json(record, made_from)
 
 
 def first_checkpoint(folder):

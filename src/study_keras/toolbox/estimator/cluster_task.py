@@ -93,6 +93,8 @@ def read(synchronous=False):
         config = json.loads(text)
     except json.JSONDecodeError as error:
         raise _wrong(f"不是合法的 JSON（第 {error.lineno} 行第 {error.colno} 个字符处）") from None
+    except (ValueError, RecursionError):
+        raise _wrong("里的数太长，或嵌套太深") from None
     if not isinstance(config, dict):
         raise _wrong("不是一个 JSON 对象")
     if not config.get("cluster"):
@@ -124,12 +126,12 @@ def _checked_cluster(cluster):
 
 def _is_address(text):
     host, _, port = str(text).rpartition(":")
-    return bool(host) and port.isdecimal() and 0 < int(port) < 65536
+    return isinstance(text, str) and bool(host) and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536
 
 
 def _checked_task(task, cluster):
     role, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
-    if role not in ROLES or not isinstance(index, int):
+    if role not in ROLES or type(index) is not int:
         raise _wrong(f'的 task 应当像 {{"type": "worker", "index": 0}}，type 是 {"、".join(ROLES)} 之一')
     count = 1 if role == "evaluator" else len(cluster.get(role, ()))
     if not 0 <= index < count:

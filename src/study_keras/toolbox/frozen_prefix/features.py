@@ -8,6 +8,7 @@ import numpy as np
 
 from toolbox.photos.views import row_key
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.text import visible
 from toolbox.terminal.workers import cores
 
 
@@ -86,7 +87,7 @@ class CachedFeatures:
         with ThreadPoolExecutor(cores()) as pool:
             damaged = sum(pool.map(find, buckets))
         if damaged:
-            print(f"{self.store.folder} 里有 {damaged} 个损坏的文件，已丢弃，其中的内容重新计算。")
+            print(f"{visible(self.store.folder)} 里有 {damaged} 个损坏的文件，已丢弃，其中的内容重新计算。")
 
     def batches(self, labels, batch_size=32, *, shuffle=False, augmented=False, seed=0):
         """一批批读出来训练或评估：tf.data.Dataset，每批 (特征, 标签)，最后不足一批的也保留。

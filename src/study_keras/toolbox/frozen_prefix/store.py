@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.terminal.errors import UserError
+from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import remove_leftovers, written_aside
 
 _MAGIC = b"PREFIX1\n"
@@ -27,6 +27,7 @@ _HEADER = struct.Struct("<8sII")
 _CRC = struct.Struct("<I")
 _KEY_BYTES = 16
 _CHUNK = 1 << 20  # 校验时每次读这么多字节
+ELSEWHERE = "用 --cache-dir 换一个磁盘"
 
 Place = namedtuple("Place", "file offset")  # 一行在哪个段文件的哪个字节
 
@@ -38,7 +39,8 @@ class PrefixStore:
         self.folder = Path(folder)
         self.row_shape = tuple(row_shape)
         self.row_bytes = 4 * int(np.prod(self.row_shape))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.folder, ELSEWHERE):
+            self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)
 
     def segments(self):
@@ -57,7 +59,8 @@ class PrefixStore:
         for path in segments:
             try:
                 keys = self._keys(path)
-                intact = keys is not None and (wanted.isdisjoint(keys) or _is_intact(path))
+                is_its_name = keys is not None and path == self.segment(path.name[:2], keys)  # 键坏了，名字就对不上
+                intact = is_its_name and (wanted.isdisjoint(keys) or _is_intact(path))
             except FileNotFoundError:  # 另一个进程刚刚因为损坏而删掉了它
                 continue
             if not intact:
@@ -90,7 +93,8 @@ class PrefixStore:
     @contextmanager
     def writing(self, bucket, keys):
         """给出 append(rows)，按 keys 的顺序写各行；正常结束时段文件才出现，否则什么也不留下。"""
-        with written_aside(self.segment(bucket, keys), reproducible=True) as file:
+        path = self.segment(bucket, keys)
+        with disk_errors(self.folder, ELSEWHERE), written_aside(path, reproducible=True) as file:
             crc = 0
 
             def write(data):
@@ -115,9 +119,20 @@ class PrefixStore:
             with open(path, "rb", buffering=0) as file:
                 for i in group:
                     file.seek(offsets[i])
-                    if file.readinto(rows[i]) != self.row_bytes:
+                    if not _fill(rows[i], file):
                         raise UserError(f"缓存文件 {path} 在用的时候变短了。请重新运行，会把缺的算出来。")
         return rows
+
+
+def _fill(row, file):
+    """从 file 读满 row；文件完了还没有满，返回 False。一次读到的可以比要的少，不等于文件短了。"""
+    rest = row.data.cast("B")
+    while rest:
+        count = file.readinto(rest)
+        if not count:
+            return False
+        rest = rest[count:]
+    return True
 
 
 def _is_intact(path):

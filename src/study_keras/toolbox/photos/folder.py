@@ -236,8 +236,9 @@ def open_checked(photo, shortest_side=SHORTEST_SIDE):
     try:
         data = read_file(photo.path)
         image = decode(data, shortest_side)
-    except (PhotoError, OSError) as error:
-        raise UserError(f"照片 {visible(photo.path)} 读不出来了（{error}）。请检查它，再运行同一条命令。") from None
+    except (PhotoError, OSError, MemoryError) as error:
+        reason = visible(error) or "内存放不下"
+        raise UserError(f"照片 {visible(photo.path)} 读不出来了（{reason}）。请检查它，再运行同一条命令。") from None
     if hashlib.sha256(data).hexdigest() != photo.sha256:  # 新的像素不能记在旧的键下
         raise UserError(f"照片 {visible(photo.path)} 检查之后被改过，内容不同了。请再运行同一条命令。")
     return image

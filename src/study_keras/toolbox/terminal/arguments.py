@@ -2,10 +2,15 @@
 
 import argparse
 import os
+import re
 import sys
 
 from toolbox.terminal.files import PROJECT_DIR
-from toolbox.terminal.text import wrapped
+from toolbox.terminal.text import visible, wrapped
+
+LARGEST_SEED = 2**32 - 1  # NumPy 与 Keras 的种子都是 32 位的
+_LARGEST = 10**9  # 再大的个数、大小，不是写错了，就是做不到
+_SMALLEST = 1e-12
 
 # argparse 自带的英文句子 -> 中文。键是 argparse 源码里交给 gettext 的原文（Python 3.11 至 3.13）。
 _ARGPARSE_CHINESE = {
@@ -58,26 +63,37 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=description, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="出错时显示完整的调用栈")
 
+    def parse_known_args(self, args=None, namespace=None):
+        for argument in sys.argv[1:] if args is None else args:
+            if re.fullmatch(r"--[\w-]+=--", str(argument)):  # argparse 会把这个值丢掉，留下一个空列表
+                self.error(f"选项 {argument[:-3]}：值不能是 --")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message):
-        print(f"错误：{message}。用 --help 查看全部选项。", file=sys.stderr)
+        print(f"错误：{visible(message)}。用 --help 查看全部选项。", file=sys.stderr)
         raise SystemExit(2)
 
 
 def positive_int(text):
-    """argparse 的 type：不小于 1 的整数。"""
+    """argparse 的 type：1 至十亿的整数。"""
     return _number(text, int, 1)
 
 
 def non_negative_int(text):
-    """argparse 的 type：不小于 0 的整数。"""
+    """argparse 的 type：0 至十亿的整数。"""
     return _number(text, int, 0)
 
 
+def seed(text):
+    """argparse 的 type：随机种子，0 至 LARGEST_SEED 的整数。"""
+    return _number(text, int, 0, LARGEST_SEED)
+
+
 def positive_float(text):
-    """argparse 的 type：大于 0 的数。"""
+    """argparse 的 type：大于 0 的数；小得、大得单精度浮点装不下或没有意义的不要。"""
     value = _number(text, float, 0)
-    if value == 0:
-        raise argparse.ArgumentTypeError("要大于 0")
+    if value < _SMALLEST:
+        raise argparse.ArgumentTypeError(f"要大于 0（至少 {_SMALLEST:g}），给的是 {_shown(text)}")
     return value
 
 
@@ -85,15 +101,21 @@ def fraction(text):
     """argparse 的 type：0 至 0.5 的比例。"""
     value = _number(text, float, 0)
     if value > 0.5:
-        raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {text}")
+        raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {_shown(text)}")
     return value
 
 
-def _number(text, kind, minimum):
+def _number(text, kind, smallest, largest=_LARGEST):
     try:
         value = kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} 不是{'整数' if kind is int else '数'}") from None
-    if not minimum <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"要不小于 {minimum}，给的是 {text}")
+        raise argparse.ArgumentTypeError(f"{_shown(text)!r} 不是{'整数' if kind is int else '数'}") from None
+    if not value >= smallest:
+        raise argparse.ArgumentTypeError(f"要不小于 {smallest}，给的是 {_shown(text)}")
+    if value > largest:
+        raise argparse.ArgumentTypeError(f"要不大于 {largest}，给的是 {_shown(text)}")
     return value
+
+
+def _shown(text):
+    return text if len(text) <= 40 else f"{text[:40]}……"

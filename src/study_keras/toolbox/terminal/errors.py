@@ -1,7 +1,16 @@
 """用户能改正的错误，以及把异常说成一句中文。"""
 
 import errno
+import shutil
+import tempfile
+import time
 from contextlib import contextmanager
+
+from toolbox.terminal.text import visible
+
+_FULL = ("ENOSPC", "EDQUOT")
+_NEARLY_FULL = 100_000  # 字节
+_OLDEST_CLOCK = 2025  # 年；比课程还早，就是时钟没有校准
 
 
 class UserError(Exception):
@@ -14,7 +23,8 @@ def disk_errors(folder, elsewhere):
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(folder)
+        if not error.filename and not _temporary_folder_is_full(error):
+            error.filename = str(folder)
         raise UserError(explain(error, elsewhere)) from error
 
 
@@ -38,7 +48,33 @@ def explain(error, elsewhere=None):
     }
     code = errno.errorcode.get(error.errno)
     what, remedy = known.get(code, (f"系统报告：{error.strerror or error}", "检查路径与磁盘"))
-    where = f"（{error.filename}）" if getattr(error, "filename", None) else ""
-    if not elsewhere and code in ("ENOSPC", "EDQUOT", "EROFS"):
+    filename = getattr(error, "filename", None)
+    if _temporary_folder_is_full(error):
+        filename, elsewhere = tempfile.gettempdir(), "把环境变量 TMPDIR 设成别处的文件夹"
+    where = f"（{visible(filename)}）" if filename else ""
+    if not elsewhere and code in (*_FULL, "EROFS"):
         elsewhere = "用 --output-dir、--cache-dir 换一个磁盘"
     return f"{what}{where}。请{remedy}" + (f"，或{elsewhere}。" if elsewhere else "。")
+
+
+def wrong_clock():
+    """电脑的时钟早得不可能就说出来（一句话，不带句号），否则返回空的。"""
+    year = time.localtime().tm_year
+    if year >= _OLDEST_CLOCK:
+        return ""
+    return f"这台电脑的时钟是 {year} 年，证书会因此不被信任，模型也存不成；请先校准它"
+
+
+def full_disk(error):
+    """TensorFlow 自己写文件时遇到磁盘满了，报的不是 OSError：是就换成 OSError，不是返回 None。"""
+    return OSError(errno.ENOSPC, "disk full") if "No space left on device" in str(error) else None
+
+
+def _temporary_folder_is_full(error):
+    """没有说哪个文件的“磁盘满了”，是不是临时文件夹满了：那里的文件没有名字。"""
+    if error.filename or errno.errorcode.get(error.errno) not in _FULL:
+        return False
+    try:
+        return shutil.disk_usage(tempfile.gettempdir()).free < _NEARLY_FULL
+    except OSError:
+        return True

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from toolbox.terminal.errors import UserError
@@ -60,6 +60,8 @@ def written_aside(path, reproducible=False):
                 os.fsync(file.fileno())
         if not (reproducible and path.exists()):
             os.replace(aside, path)
+        if not reproducible:
+            _flush_folder(path.parent)
     except OSError as error:
         error.filename = error.filename or str(path)  # 磁盘满了的错误自己不带文件名
         raise
@@ -73,11 +75,25 @@ def folder_written_aside(target):
     target = Path(target)
     with temporary_folder(target.name, target.parent) as aside:
         yield aside
-        for path in aside.rglob("*"):
-            if path.is_file():
+        for path in [aside, *aside.rglob("*")]:
+            if path.is_dir():
+                _flush_folder(path)
+            elif path.is_file():
                 with open(path, "rb+") as file:
                     os.fsync(file.fileno())
         _replace_folder(aside, target)
+        _flush_folder(target.parent)
+
+
+def _flush_folder(folder):
+    """让文件夹里的名字落到磁盘：没有这一步，断电可以回到改名之前。Windows 上没有这个办法。"""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # 有的网络文件系统不支持
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager
@@ -99,6 +115,29 @@ def temporary_folder(name, parent=None):
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_files_together():
+    """其间这个进程与它启动的进程（pip、工作进程）的临时文件，都在一个自己的文件夹里，结束时删掉。
+
+    TensorFlow 会在系统的临时文件夹里留下 __autograph_generated_file*.py；这样，即使被强行结束，下次开始时也都清掉。
+    """
+    with ExitStack() as stack:
+        with suppress(OSError, UserError):  # 没有能写的临时文件夹：用到它的一步会说
+            folder = str(stack.enter_context(temporary_folder("study_keras")))
+            before = tempfile.tempdir, os.environ.get("TMPDIR")
+            stack.callback(_use_temporary_folder, *before)
+            _use_temporary_folder(folder, folder)
+        yield
+
+
+def _use_temporary_folder(tempdir, variable):
+    tempfile.tempdir = tempdir
+    if variable is None:
+        os.environ.pop("TMPDIR", None)
+    else:
+        os.environ["TMPDIR"] = variable
 
 
 def _replace_folder(aside, target):

@@ -11,8 +11,10 @@ import sys
 import traceback
 
 from toolbox.terminal import packages
-from toolbox.terminal.errors import UserError, explain
+from toolbox.terminal.errors import UserError, explain, full_disk
+from toolbox.terminal.files import temporary_files_together
 from toolbox.terminal.tensorflow_start import is_loading
+from toolbox.terminal.text import visible
 
 
 def run_main(main, argv=None, when_interrupted="没有写出半成品；重新运行同一条命令即可。"):
@@ -27,7 +29,8 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
     _end_at_the_second_interrupt(when_interrupted)
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
-        main(argv)
+        with temporary_files_together():
+            main(argv)
     except KeyboardInterrupt:
         print(f"\n已中断。{when_interrupted}", file=sys.stderr)
         _exit(130)
@@ -37,7 +40,7 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
     except (UserError, OSError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        print(f"错误：{explain(error)}", file=sys.stderr)
+        print(f"错误：{visible(explain(error))}", file=sys.stderr)
         _exit(2 if isinstance(error, (UserError, OSError)) else 1)
     except Exception as error:
         if debug:
@@ -45,9 +48,7 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
         if isinstance(error, ModuleNotFoundError) and error.name in packages.REQUIRED:
             print(f"错误：{packages.lacking(error.name)}。{packages.remedy()}", file=sys.stderr)
             _exit(2)
-        reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300]
-        print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)
-        _exit(1)
+        _exit(_explain_unexpected(error))
     _exit(0)
 
 
@@ -76,6 +77,16 @@ def _end_at_the_second_interrupt(when_interrupted):
         signal.default_int_handler(*arguments)
 
     signal.signal(signal.SIGINT, interrupt)
+
+
+def _explain_unexpected(error):
+    """说出意料之外的 error，返回退出码。"""
+    if full := full_disk(error):
+        print(f"错误：{visible(explain(full))}", file=sys.stderr)
+        return 2
+    reason = visible(re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300])
+    print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)
+    return 1
 
 
 def _exit(code):

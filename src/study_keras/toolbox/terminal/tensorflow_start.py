@@ -16,7 +16,7 @@ def without_native_messages():
     """
     sys.stderr.flush()
     screen = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
+    with _scratch_file() as messages:
         os.dup2(messages.fileno(), 2)
         try:
             yield
@@ -27,6 +27,13 @@ def without_native_messages():
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def _scratch_file():
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # 没有能写的临时文件夹：只是出错时少了这些信息
+        return open(os.devnull, "r+b")
 
 
 _loading_tensorflow = threading.Lock()

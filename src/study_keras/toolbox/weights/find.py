@@ -8,6 +8,7 @@ from pathlib import Path
 from toolbox.downloads import resumable
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, one_process_at_a_time, remove_leftovers, sha256_of, written_aside
+from toolbox.terminal.text import visible
 from toolbox.weights import torchvision
 from toolbox.weights.keras_layers import keras_layers
 from toolbox.weights.torchvision import WeightsUnavailable
@@ -47,6 +48,7 @@ def find_weights(choice="auto"):
     if choice not in CHOICES:
         return _own_file(choice)
     with disk_errors(cache_folder(), "把环境变量 KERAS_HOME 设成一个能写的文件夹"):
+        remove_leftovers(cache_folder())
         return _find_auto() if choice == "auto" else _find(choice)
 
 
@@ -93,13 +95,13 @@ def _find(name):
 def _find_auto():
     for name in _SOURCES:
         if weights := _cached(name):
-            print(f"权重：用缓存里的 {name}（{weights.path}）。")
+            print(f"权重：用缓存里的 {name}（{visible(weights.path)}）。")
             return weights
     try:
         print("权重：缓存里没有，先试 Keras 官方文件（imagenet）。", flush=True)
         return _obtain("imagenet")
     except WeightsUnavailable as error:
-        print(f"权重：{error}改用 torchvision 的权重，由 pip 取来。", flush=True)
+        print(f"权重：{visible(error)}改用 torchvision 的权重，由 pip 取来。", flush=True)
     return _find("torchvision")
 
 
@@ -138,7 +140,7 @@ def _cached(name):
                 _write(_record(path), _checksum_line(weights))
     if not problem:
         return weights
-    print(f"权重：缓存里的 {path} 坏了，已删除（{problem}）。", flush=True)
+    print(f"权重：缓存里的 {visible(path)} 坏了，已删除（{visible(problem)}）。", flush=True)
     path.unlink()
     _record(path).unlink(missing_ok=True)
     return None
@@ -157,12 +159,13 @@ def _obtain(name):
     path = cache_folder() / file_name
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_process_at_a_time(path.parent / ".study_keras.lock", "取权重"):
-        remove_leftovers(path.parent)
         if weights := _cached(name):  # 等的时候，别的进程可能已经取好了
             return weights
         fetch(path)
         weights = Weights(name, path, sha256_of(path))
         _write(_record(path), _checksum_line(weights))
+        for other, _ in _SOURCES.values():  # 另一种没有下完的，用不着了
+            path.with_name(f"{other}.part").unlink(missing_ok=True)
     return weights
 
 

