@@ -13,7 +13,7 @@ import pytest
 from conftest import LESSONS_DIR, hear_ctrl_c
 from toolbox.terminal.errors import explain
 from toolbox.terminal.progress import Progress
-from toolbox.terminal.text import columns
+from toolbox.terminal.text import display_width
 
 SCRIPT = """
 import sys
@@ -233,7 +233,7 @@ def test_the_progress_bar_fits_a_narrow_terminal():
     os.close(master)
     bars = [bar for bar in shown.replace("\x1b[A", "").split("\r") if "计算冻结部分" in bar]
     assert done.returncode == 0 and "剩余约" in bars[-1] and "1500/1500" in bars[-1]
-    assert max(columns(bar.strip()) for bar in bars) <= 60
+    assert max(display_width(bar.strip()) for bar in bars) <= 60
 
 
 def test_explanations_name_the_file():

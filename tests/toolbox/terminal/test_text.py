@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolbox.terminal.text import breaks_a_line, columns, visible, wrapped
+from toolbox.terminal.text import breaks_a_line, visible, wrapped
 
 
 @pytest.mark.parametrize(
