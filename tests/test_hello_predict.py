@@ -349,7 +349,14 @@ def test_photos_are_named_when_they_have_arrived(photos, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows 上没有 SIGINT")
 def test_watching_ends_with_a_word(model, photos):
     command = [sys.executable, str(SCRIPT), str(model), "--watch", str(photos), "--format", "jsonl"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # 测试若是后台作业，SIGINT 是被忽略的
+    )
     try:
         assert "盯着" in process.stderr.readline()
         time.sleep(0.5)

@@ -122,12 +122,12 @@ def sorting_into(folder, labels, move):
     def put(source, row):
         if source.path is None:
             print(f"没有整理：{visible(source.file)}：来自网址", file=sys.stderr)
-        else:
+            return
+        with disk_errors(folder, "用 --sort-into 换一个地方"):
             sorter.put(source.path, row["answer"])
 
     try:
-        with disk_errors(folder, "用 --sort-into 换一个地方"):
-            yield put
+        yield put
     finally:
         sorter.close()
         if sorter.log:
