@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import LESSONS_DIR, hear_ctrl_c
+from toolbox import evaluation
 from toolbox.terminal.errors import explain
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.text import columns
@@ -85,6 +86,29 @@ def test_error_while_tensorflow_is_really_loading():
         assert done.returncode == 2 and done.stderr.strip() == "错误：找不到文件或文件夹（/nowhere/x）。请检查路径。"
     done = run_script("preload_tensorflow(); print(load_tensorflow().__name__)")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "tensorflow", "")
+
+
+@pytest.mark.slow
+def test_only_the_warning_about_retracing_is_left_out():
+    """--repeats 每个种子建一个新模型，TensorFlow 便警告反复编译；别的警告照常。"""
+    body = """
+    tf = load_tensorflow()
+    compiled = tf.function(lambda number: number + 1)
+    for number in range(7):  # 每个 Python 整数都要重新编译
+        compiled(number)
+    tf.get_logger().warning("别的警告")
+    """
+    done = run_script(body.strip())
+    assert done.returncode == 0 and "retracing" not in done.stderr and "别的警告" in done.stderr
+
+
+def test_the_words_of_keras_are_explained_once(capsys):
+    evaluation.explain_epochs.cache_clear()
+    evaluation.explain_epochs()
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("val_accuracy", "val_loss", "ms/step"))
+    evaluation.explain_epochs()
+    assert capsys.readouterr().out == ""
 
 
 def test_only_native_messages_are_withheld():
