@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
+
+
+def hear_ctrl_c():
+    """Popen 的 preexec_fn：测试若是后台作业，SIGINT 被忽略，子进程也继承；让它照常听得见 Ctrl-C。"""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def random_pixels(seed, height=90, width=120):
