@@ -27,7 +27,7 @@ from toolbox.prediction import fetch, sorting, watch
 from toolbox.prediction.rows import Csv, row_of
 from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.text import display_width
+from toolbox.terminal.text import columns as width_of
 
 SCRIPT = LESSONS_DIR / "hello_predict.py"
 
@@ -109,9 +109,9 @@ def test_the_table_fits_and_aligns(run, photos, monkeypatch, columns, top):
     save_jpeg(photos / "名字很长的照片一张又一张" / f"{'花' * 30}.jpg", seed=9)
     header, *lines = run(photos, "--top", top)[1].splitlines()
     assert len(lines) == 4
-    starts = {display_width(line[: re.search(r"(?<=  )(都不像|雏菊|roses|tulips)", line).start()]) for line in lines}
-    assert starts == {display_width(header[: header.index("答案")])}
-    assert max(map(display_width, lines)) <= columns
+    starts = {width_of(line[: re.search(r"(?<=  )(都不像|雏菊|roses|tulips)", line).start()]) for line in lines}
+    assert starts == {width_of(header[: header.index("答案")])}
+    assert max(map(width_of, lines)) <= columns
 
 
 def test_formulas_in_names_stay_text():
@@ -349,7 +349,14 @@ def test_photos_are_named_when_they_have_arrived(photos, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows 上没有 SIGINT")
 def test_watching_ends_with_a_word(model, photos):
     command = [sys.executable, str(SCRIPT), str(model), "--watch", str(photos), "--format", "jsonl"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # 测试若是后台作业，SIGINT 是被忽略的
+    )
     try:
         assert "盯着" in process.stderr.readline()
         time.sleep(0.5)
@@ -391,7 +398,7 @@ def test_every_kind_of_model_answers_as_keras_and_as_its_own_predictions(
     run, kind, model_folder_of, first_flowers, tmp_path
 ):
     folder, photos = model_folder_of(*kind), first_flowers(40)
-    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     files = [photos / row["file"] for row in rows]
     code, out, _ = run(*files, "--top", "9", "--format", "jsonl", model=folder)
@@ -425,7 +432,7 @@ def test_the_ten_lines_on_the_page_run_as_printed(model_folder_of, first_flowers
     snippets = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "照片.jpg" in code]
     assert len(snippets) == 2 and "ai_edge_litert" in snippets[0] and "keras" in snippets[1]
     shutil.copytree(model_folder_of(1), tmp_path / "模型文件夹")
-    with open(tmp_path / "模型文件夹" / "predictions.csv", encoding="utf-8", newline="") as file:
+    with open(tmp_path / "模型文件夹" / "predictions.csv", encoding="utf-8-sig", newline="") as file:
         row = next(csv.DictReader(file))
     shutil.copy(first_flowers(40) / row["file"], tmp_path / "照片.jpg")
     for code in snippets:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from conftest import LESSONS_DIR, PROJECT_DIR
-from toolbox.terminal.text import display_width
+from toolbox.terminal.text import columns
 
 LESSONS = sorted(LESSONS_DIR.glob("hello_*.py"))
 SCRIPTS = [
@@ -58,7 +58,7 @@ def test_help_fits_sixty_columns(script):
     command = [sys.executable, str(script), "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment).stdout
     assert "--images-dir" in shown or "DIR" in shown
-    assert max(display_width(line) for line in shown.splitlines()) <= 62
+    assert max(columns(line) for line in shown.splitlines()) <= 62
 
 
 HANDWRITTEN = ["requirements.txt", "requirements/test.txt", "requirements/photo_check.txt", "requirements/report.txt"]

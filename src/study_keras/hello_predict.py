@@ -95,16 +95,16 @@ def writing_answers(args, labels):
     """给出写答案的对象：写到屏幕，或写在 --out 旁边、全部认完再改成正式的名字。"""
     suffix = args.out.suffix.lower().lstrip(".") if args.out else ""
     kind = args.format or (suffix if suffix in FORMATS else "table")
-    top, columns = min(args.top, len(labels)), shutil.get_terminal_size().columns
+    top, width = min(args.top, len(labels)), shutil.get_terminal_size().columns
     if args.out is None:
-        writer = new_writer(kind, sys.stdout, labels, top, columns)
+        writer = new_writer(kind, sys.stdout, labels, top, width)
         yield writer
         writer.close()
         return
     with disk_errors(args.out, "用 --out 换一个地方"), written_aside(absolute(args.out)) as file:
         encoding = "utf-8-sig" if kind == "csv" else "utf-8"  # 开头的 BOM 让 Excel 知道是 UTF-8
         text = io.TextIOWrapper(file, encoding=encoding, newline="\n")
-        writer = new_writer(kind, text, labels, top, columns)
+        writer = new_writer(kind, text, labels, top, width)
         yield writer
         writer.close()
         text.flush()
@@ -122,12 +122,12 @@ def sorting_into(folder, labels, move):
     def put(source, row):
         if source.path is None:
             print(f"没有整理：{visible(source.file)}：来自网址", file=sys.stderr)
-        else:
+            return
+        with disk_errors(folder, "用 --sort-into 换一个地方"):
             sorter.put(source.path, row["answer"])
 
     try:
-        with disk_errors(folder, "用 --sort-into 换一个地方"):
-            yield put
+        yield put
     finally:
         sorter.close()
         if sorter.log:

@@ -70,10 +70,10 @@ def learn_limits(network, data):
         (Knowledge, {"calibration": 校准误差, "refused": {部分: 被说成都不是的比例}})，后者写进 metrics.json。
     """
     both = with_features(network)
-    seen = {part: _features_and_answers(both, batches) for part, batches in data.items()}
+    seen = {part: features_and_answers(both, batches) for part, batches in data.items()}
     (train, _, train_labels), validation = seen["train"], seen["validation"]
     knowledge = none_of_these.fit(train, train_labels, *validation)
-    refused = {part: float(1 - knowledge.is_known(seen[part][0]).mean()) for part in data if part != "train"}
+    refused = {part: float(1 - knowledge.is_known(*seen[part][:2]).mean()) for part in data if part != "train"}
     part = "test" if "test" in seen else "validation"
     _, probabilities, labels = seen[part]
     calibration = {
@@ -98,10 +98,10 @@ def with_features(network):
     return keras.Model(image, [pooled[-1] if pooled else image, probabilities])
 
 
-def _features_and_answers(model, batches):
+def features_and_answers(model, batches):
     """每张照片的特征、各个类别的概率、真实类别的编号，三个数组；batches 打乱的也行。"""
     if hasattr(batches, "__getitem__"):  # 照片的迭代器用 for 没有尽头
-        batches = (batches[i] for i in range(len(batches)))
+        batches = map(batches.__getitem__, range(len(batches)))
     features, probabilities, labels = [], [], []
     for images, targets in batches:
         for rows, output in zip((features, probabilities), model(images, training=False), strict=True):

@@ -106,7 +106,7 @@ def classes(folder):
 
 def _true_classes(folder):
     try:
-        with open(Path(folder) / "predictions.csv", encoding="utf-8", newline="") as file:
+        with open(Path(folder) / "predictions.csv", encoding="utf-8-sig", newline="") as file:
             return sorted({row["true"] for row in csv.DictReader(file)})
     except (OSError, ValueError, KeyError):
         return []

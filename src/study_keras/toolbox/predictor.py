@@ -119,8 +119,8 @@ class Predictor:
         probabilities, features = map(np.stack, zip(*made, strict=True))
         known = [True] * len(made)
         if self._knowledge is not None:
+            known = self._knowledge.is_known(features, probabilities).tolist()
             probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
-            known = self._knowledge.is_known(features).tolist()
         listed = probabilities[:, self._outputs]
         return [Answer(self.labels, *each) for each in zip(listed, features, known, strict=True)]
 

@@ -11,9 +11,10 @@ import time
 import pytest
 
 from conftest import LESSONS_DIR, hear_ctrl_c
+from toolbox import evaluation
 from toolbox.terminal.errors import explain
 from toolbox.terminal.progress import Progress
-from toolbox.terminal.text import display_width
+from toolbox.terminal.text import columns
 
 SCRIPT = """
 import sys
@@ -89,6 +90,29 @@ def test_error_while_tensorflow_is_really_loading():
         assert done.returncode == 2 and done.stderr.strip() == "错误：找不到文件或文件夹（/nowhere/x）。请检查路径。"
     done = run_script("preload_tensorflow(); print(load_tensorflow().__name__)")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "tensorflow", "")
+
+
+@pytest.mark.slow
+def test_only_the_warning_about_retracing_is_left_out():
+    """--repeats 每个种子建一个新模型，TensorFlow 便警告反复编译；别的警告照常。"""
+    body = """
+    tf = load_tensorflow()
+    compiled = tf.function(lambda number: number + 1)
+    for number in range(7):  # 每个 Python 整数都要重新编译
+        compiled(number)
+    tf.get_logger().warning("别的警告")
+    """
+    done = run_script(body.strip())
+    assert done.returncode == 0 and "retracing" not in done.stderr and "别的警告" in done.stderr
+
+
+def test_the_words_of_keras_are_explained_once(capsys):
+    evaluation.explain_epochs.cache_clear()
+    evaluation.explain_epochs()
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("val_accuracy", "val_loss", "ms/step"))
+    evaluation.explain_epochs()
+    assert capsys.readouterr().out == ""
 
 
 def test_only_native_messages_are_withheld():
@@ -233,7 +257,7 @@ def test_the_progress_bar_fits_a_narrow_terminal():
     os.close(master)
     bars = [bar for bar in shown.replace("\x1b[A", "").split("\r") if "计算冻结部分" in bar]
     assert done.returncode == 0 and "剩余约" in bars[-1] and "1500/1500" in bars[-1]
-    assert max(display_width(bar.strip()) for bar in bars) <= 60
+    assert max(columns(bar.strip()) for bar in bars) <= 60
 
 
 def test_explanations_name_the_file():

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from toolbox.terminal.text import breaks_a_line, display_width, fit, visible
+from toolbox.terminal.text import breaks_a_line, columns, fit, visible
 
 NONE_OF_THESE = "都不像"
 FORMATS = ("table", "csv", "json", "jsonl")
@@ -25,14 +25,14 @@ def row_of(file, answer, top):
 
 
 class Table:
-    """列对得齐的表格，不超过 columns 个半角字的宽度；一行一行地写，不必等全部认完。"""
+    """列对得齐的表格，不超过 width 列；一行一行地写，不必等全部认完。"""
 
-    def __init__(self, file, labels, top, columns):
+    def __init__(self, file, labels, top, width):
         self._file = file
-        widest = max(display_width(visible(label)) for label in labels)
+        widest = max(columns(visible(label)) for label in labels)
         nearest = f"{NONE_OF_THESE}（）"
-        self._answer = min(widest + display_width(nearest), max(20, columns // 3))
-        rest = columns - self._answer - 8
+        self._answer = min(widest + columns(nearest), max(20, width // 3))
+        rest = width - self._answer - 8
         self._others = 0 if top == 1 or rest < 2 * _SHORTEST_FILE else min((top - 1) * (widest + 5), rest // 2) - 2
         self._name = rest - (self._others + 2 if self._others else 0)
         self._line("文件", "答案", "概率", "其次" if self._others else "")
@@ -102,8 +102,8 @@ class Json:
         self._file.write("\n]\n" if self._between == ",\n" else "[]\n")
 
 
-def new_writer(kind, file, labels, top, columns):
-    """kind：FORMATS 之一；file：打开的文字文件。"""
+def new_writer(kind, file, labels, top, width):
+    """kind：FORMATS 之一；file：打开的文字文件；width：表格最多几列宽。"""
     if kind == "table":
-        return Table(file, labels, top, columns)
+        return Table(file, labels, top, width)
     return Csv(file, top) if kind == "csv" else {"json": Json, "jsonl": JsonLines}[kind](file)

@@ -90,14 +90,15 @@ class Sources:
 
     def _below(self, folder):
         """文件夹里（含各层子文件夹）的照片。"""
-        walk = Walk(folder)
-        for path in walk.files_below(folder):
-            if self.leave_out and absolute(path).is_relative_to(self.leave_out):
+        root = absolute(folder)
+        walk = Walk(root)
+        for path in walk.files_below(root):
+            if self.leave_out and path.is_relative_to(self.leave_out):
                 self.ignored["--sort-into 的文件夹里的"] += 1
             elif path.suffix.lower() in PHOTO_SUFFIXES:
-                yield Source(str(path))
+                yield Source(str(folder / path.relative_to(root)))
             else:
                 self.ignored["不是照片的文件"] += 1
         for path, reason in walk.problems:
-            yield Source(str(path), reason)
+            yield Source(str(folder / path.relative_to(root)), reason)
         self.ignored += walk.ignored

@@ -1,11 +1,11 @@
 """盯着一个文件夹：照片来了就给出来。隔一会儿看一眼，各个系统、网络硬盘都一样。"""
 
 import time
-from pathlib import Path
 
 from toolbox.photos.walk import Walk
 from toolbox.prediction.sources import PHOTO_SUFFIXES, Source
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import absolute
 from toolbox.terminal.text import visible
 
 SECONDS = 1.0  # 隔多久看一眼
@@ -17,7 +17,7 @@ def arriving(folder, seconds=SECONDS):
     Raises:
         UserError: 不是文件夹。
     """
-    folder = Path(folder).expanduser()
+    folder = absolute(folder)
     if not folder.is_dir():
         raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
     done = _look(folder)

@@ -29,8 +29,8 @@ def breaks_a_line(text):
     return any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)
 
 
-def display_width(text):
-    """文字在终端里占几个半角字的宽度：汉字与全角符号占两个，组合用的符号不占（Unicode 标准附件 11）。"""
+def columns(text):
+    """文字在终端里占几列：汉字与全角标点各占两列，组合用的符号不占（Unicode 标准附件 11）。"""
     return sum(map(_character_width, text))
 
 
@@ -41,13 +41,13 @@ def _character_width(character):
 
 
 def fit(text, width, right=False, keep_end=False):
-    """恰好占 width 个半角字宽度的文字：不够的补空格，超出的截断，用 … 代替。
+    """恰好占 width 列的文字：不够的补空格，超出的截断，用 … 代替。
 
     Args:
         right: 靠右，空格补在左边。
         keep_end: 截掉开头，留下末尾。
     """
-    if display_width(text) > width:
+    if columns(text) > width:
         kept, room = "", width - 1
         for character in reversed(text) if keep_end else text:
             room -= _character_width(character)
@@ -55,7 +55,7 @@ def fit(text, width, right=False, keep_end=False):
                 break
             kept += character
         text = ("…" + kept[::-1] if keep_end else kept + "…") if width > 0 else ""
-    spaces = " " * (width - display_width(text))
+    spaces = " " * (width - columns(text))
     return spaces + text if right else text + spaces
 
 
@@ -63,7 +63,7 @@ def wrapped(text, width):
     """按终端的列数折行，返回各行：汉字之间可以折，英文的词不拆开，行首没有后半边的标点。"""
     lines = [""]
     for piece in re.findall(r"(?:[!-~]+|.)[，。；：、）”]*", " ".join(text.split())):
-        if display_width(lines[-1] + piece) > width and lines[-1]:
+        if columns(lines[-1] + piece) > width and lines[-1]:
             lines.append("")
         lines[-1] += piece if lines[-1] else piece.lstrip()
     return [line.rstrip() for line in lines]
