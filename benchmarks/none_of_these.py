@@ -37,6 +37,7 @@ from toolbox.weights.find import find_weights
 
 TEXTURES = 210
 DRAWN = 40  # 每类
+BINS_DRAWN = 25
 WAYS = ("lesson_1_seq", "lesson_1_model", "lesson_3")
 SCORES = {
     "max_probability": lambda knowledge, features, probabilities: np.max(probabilities, axis=1),
@@ -116,7 +117,7 @@ def measure(way, seed, folder, groups, weights, args):
 
 
 def compare(knowledge, validation, test, unknown):
-    """{分数: {"auroc", "refused": 陌生的被拒多少, "refused_test": 留出的真照片被拒多少}}。"""
+    """{分数: {"auroc", "refused": 陌生的被拒多少, "refused_test": 留出的真照片被拒多少, "histogram"}}。"""
     from sklearn.metrics import roc_auc_score
 
     result = {}
@@ -128,8 +129,14 @@ def compare(knowledge, validation, test, unknown):
             "auroc": float(roc_auc_score(truth, np.concatenate([known, strange]))),
             "refused": float((strange < threshold).mean()),
             "refused_test": float((known < threshold).mean()),
+            "histogram": {"test": _counts(known), "strangers": _counts(strange), "threshold": float(threshold)},
         }
     return result
+
+
+def _counts(scores):
+    """0 至 1 等分成 BINS_DRAWN 格，每格几张；给页面的图。"""
+    return np.histogram(scores, bins=BINS_DRAWN, range=(0, 1))[0].tolist()
 
 
 def once(name, args, work):
@@ -174,7 +181,12 @@ def summary(runs):
     """各次训练汇总成平均与范围。"""
     full, left_out = runs["full"], runs["class_left_out"]
     everyone = [run for runs_of_class in left_out.values() for run in runs_of_class]
+    seed_0 = full[0]["strangers"]
     result = {"refused": {}, "calibration": {}, "strangers": {}, "class_left_out": {}}
+    result["histograms"] = {
+        group: {score: row["histogram"] for score, row in rows.items() if score != "familiarity"}  # 它会超过 1
+        for group, rows in seed_0.items()
+    }
     for part in ("validation", "test"):
         result["refused"][part] = experiments.mean_and_range([run["refused"][part] for run in full])
     for key in ("temperature", "error_before", "error_after"):

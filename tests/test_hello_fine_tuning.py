@@ -66,6 +66,8 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
     files += " model.tflite thresholds.json training_features.npz"
     assert {path.name for path in trained.iterdir()} == set(files.split())
+    assert metrics["calibration"]["part"] == "test" and metrics["refused"]["validation"] <= 0.05
+    assert set(metrics["refused"]) == {"validation", "test"}
     assert read_json(trained / "settings.json")["unfreeze_from"] == "block_13_expand"
 
 

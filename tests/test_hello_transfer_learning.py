@@ -14,7 +14,8 @@ import pytest
 
 import hello_transfer_learning as lesson
 from conftest import LESSONS_DIR, save_jpeg
-from toolbox import course, drawn_flowers, flower_photos
+from toolbox import course, drawn_flowers, flower_photos, none_of_these
+from toolbox.litert_model import LiteRTModel, run_on_photos
 from toolbox.photos.folder import open_folder
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
@@ -69,6 +70,13 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
     files += " model.tflite thresholds.json training_features.npz"
     assert names == set(files.split())
+    assert metrics["calibration"]["part"] == "validation" and 0 <= metrics["calibration"]["error_after"] < 0.2
+    knowledge = none_of_these.load(trained)
+    assert knowledge.temperature == metrics["calibration"]["temperature"] and knowledge.neighbours == 10
+    assert (
+        metrics["refused"] == {"validation": knowledge.refused_validation} and metrics["refused"]["validation"] <= 0.05
+    )
+    assert np.bincount(knowledge.labels).tolist() == [64] * 5 and knowledge.features.shape == (320, 1280)
     settings = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
     assert settings["epochs"] == 5 and len(settings["weights_sha256"]) == len(settings["photos_sha256"]) == 64
     assert len((trained / "history.csv").read_text(encoding="utf-8").splitlines()) == 6
@@ -105,6 +113,19 @@ print("checked", len(rows))
 """
     done = subprocess.run([sys.executable, "-c", script, str(trained), str(flowers)], capture_output=True, text=True)
     assert done.returncode == 0 and "checked" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_training_features_are_those_of_model_tflite(trained, flowers):
+    """记下的训练照片的特征来自缓存；model.tflite 从照片算出的要与它相同，不然门槛就不对。"""
+    split = split_photos(open_folder(flowers).photos, 0.2, seed=0, quiet=True)
+    converted = LiteRTModel(model_path=str(trained / "model.tflite"))
+    knowledge = none_of_these.load(trained)
+    probabilities, features = run_on_photos(converted, split["train"][::20])
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    nearest = (unit @ knowledge.features.astype(np.float32).T).argmax(axis=1)
+    np.testing.assert_allclose(knowledge.features[nearest], unit, atol=1e-3)
+    assert len(set(nearest)) == len(unit) == 16 and knowledge.is_known(features, probabilities).all()
 
 
 def test_base_in_the_saved_model_is_the_pretrained_one(trained):
