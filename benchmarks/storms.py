@@ -35,7 +35,7 @@ def one_input(name, number, folder):
 
 def one_kill(storm, number, folder):
     killed = storm.kill_and_go_on(random.Random(f"{storm.operation} {number}"), number)
-    return "killed" if killed else "finished before"
+    return "杀到了" if killed else "还没杀就做完了"
 
 
 def attempt(record, try_one, *arguments):
