@@ -3,7 +3,6 @@
 用法：python benchmarks/lesson_2.py --images-dir 照片文件夹 --json docs/results/lesson_2.json
 """
 
-import csv
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from toolbox import model_folder
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import IMAGE_SIZE, read_photo
 from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.records import read_csv
 from toolbox.terminal.run import run_main
 
 LESSON_1 = "hello_transfer_learning.py", "mobilenetv2_transfer_seq"
@@ -69,8 +69,7 @@ def agreement(results, images_dir):
     """在每张没有参加训练的照片上比较四种预测；返回一致的比例与概率的最大差。"""
     import tensorflow as tf
 
-    with open(results / "predictions.csv", encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(results / "predictions.csv")
     labels = model_folder.read_labels(results)
     paths = [Path(images_dir) / row["file"] for row in rows]
     pixels = np.stack([read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1

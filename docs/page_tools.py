@@ -93,3 +93,12 @@ def table(header, rows):
     for cells in [header, ["---"] * len(header), *rows]:
         cog.outl("| " + " | ".join(str(cell) for cell in cells) + " |")
     cog.outl()
+
+
+def storms_table(group):
+    """放入 docs/results/storms.json 里的一组（inputs 或 kills）：每行一种，试了几次，几次不合约定，各种结局。"""
+    rows = []
+    for name, record in load("storms.json")[group].items():
+        outcomes = "，".join(f"{outcome} {count:,}" for outcome, count in sorted(record["outcomes"].items()))
+        rows.append([name, f"{record['tried']:,}", len(record["faults"]), outcomes])
+    table(["哪一种", "试了几次", "不合约定", "结局"], rows)

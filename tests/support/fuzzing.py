@@ -97,9 +97,9 @@ def check_photo(data, folder):
         image = decode(data)
     except PhotoError as error:
         assert str(error)
-        return "refused"
+        return "拒绝"
     assert image.mode == "RGB" and min(image.size) > 0 and np.asarray(image).dtype == np.uint8
-    return "read"
+    return "读对"
 
 
 # ---- torchvision 的权重文件（pickle） ----
@@ -134,9 +134,9 @@ def check_pickle(data, folder):
         tensors = torchvision.read_pth(data)
     except torchvision.WeightsUnavailable:
         assert data != _pth()
-        return "refused"
+        return "拒绝"
     assert all(isinstance(array, np.ndarray) and array.size <= 6 for array in tensors.values())
-    return "read"
+    return "读对"
 
 
 # ---- 压缩包 ----
@@ -168,10 +168,10 @@ def check_archive(data, folder):
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             archive.extract(root / "a.tgz", target, lambda found: (found / "daisy").is_dir())
-        outcome = "extracted"
+        outcome = "解开"
     except UserError:
         assert not target.exists()
-        outcome = "refused"
+        outcome = "拒绝"
     assert sorted(os.listdir(root)) == ["a.tgz", "data", "outside"] and (root / "outside").read_bytes() == b"mine"
     assert os.listdir(target.parent) == ["flower_photos"] * target.exists()
     assert not any(path.is_symlink() for path in root.rglob("*"))
@@ -230,13 +230,13 @@ def check_tf_config(data, folder):
         task = cluster_task.read()
     except UserError as error:
         assert "TF_CONFIG" in str(error)
-        return "refused"
+        return "拒绝"
     finally:
         os.environ.pop("TF_CONFIG")
         if before is not None:
             os.environ["TF_CONFIG"] = before
     assert task is None or (task.role in cluster_task.ROLES and isinstance(task.name, str) and task.shard)
-    return "none" if task is None else "read"
+    return "没有集群" if task is None else "读对"
 
 
 SETTINGS = {"epochs": 3, "seed": 7, "weights_sha256": None, "photos_sha256": experiments.photo_list_hash([])}
@@ -262,7 +262,8 @@ def check_records(contents, folder):
     else:
         with contextlib.redirect_stdout(io.StringIO()):
             experiments.report_repeats(args, [found])
-    return f"{'recognized' if found else 'again'}, {_claim(made_from, folder / 'checkpoints')}"
+    _claim(made_from, folder / "checkpoints")
+    return "认出做完的" if found else "再做一遍"
 
 
 def _claim(record, folder):
@@ -276,7 +277,7 @@ def _claim(record, folder):
     try:
         checkpoints.claim(str(folder), NO_PHOTOS, WEIGHTS, args)
     except UserError:
-        return "refused"
+        return
     raise AssertionError("来历不明的检查点被接着训练")
 
 
@@ -310,11 +311,11 @@ def check_segment(data, folder):
         assert len(places) == ROWS and not damaged
     else:
         assert damaged == 1 and not places and not path.exists()
-        return "discarded"
+        return "丢弃"
     order = sorted(places)
     rows = store.read([places[key].file for key in order], [places[key].offset for key in order])
     np.testing.assert_array_equal(rows, FEATURES)
-    return "read"
+    return "读对"
 
 
 TARGETS = {

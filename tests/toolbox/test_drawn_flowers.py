@@ -96,6 +96,13 @@ def test_killed_run_leaves_only_whole_photos_and_goes_on(tmp_path):
     assert contents(folder) == contents(draw_folder(tmp_path / "whole", 24, seed=7))
 
 
+@pytest.mark.parametrize("left", [b"", b"half"])
+def test_photos_that_a_power_cut_left_empty_or_cut_are_drawn_again(small, tmp_path, left):
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    (folder / "roses" / "0001.jpg").write_bytes(left and (folder / "roses" / "0001.jpg").read_bytes()[:-100])
+    assert contents(draw_folder(folder, 3, seed=7, workers=1)) == contents(small)
+
+
 def test_two_drawings_at_once_with_different_seeds_take_turns(small, tmp_path):
     """先后都行，混在一起不行：戳说是哪个种子，就全是那个种子画的。"""
     folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"

@@ -7,6 +7,7 @@ from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 from toolbox.frozen_prefix.compute import _pixels
+from toolbox.photos import folder as photo_folder
 from toolbox.photos import split
 from toolbox.photos.folder import open_folder
 from toolbox.photos.iterator import flow_from_folder
@@ -110,3 +111,13 @@ def test_a_photo_changed_after_its_check_is_noticed(photo_dir):
     photos[4].path.write_bytes(b"")
     with pytest.raises(UserError, match="04.jpg 读不出来了"):
         next(_pixels([(photos[4], CLEAN)], (224, 224)))
+
+
+def test_a_photo_too_large_for_the_memory_is_named(photo_dir, monkeypatch):
+    def fail(path):
+        raise MemoryError
+
+    photos = open_folder(photo_dir).photos
+    monkeypatch.setattr(photo_folder, "read_file", fail)
+    with pytest.raises(UserError, match=r"00\.jpg 读不出来了（内存放不下）"):
+        photo_folder.open_checked(photos[0])
