@@ -8,7 +8,9 @@
 预期：    退出码 0 没有发现，3 有发现，2 用法不对。讲解见 docs/study_keras/hello_photo_check.md。
 """
 
+import importlib.util
 import json
+import math
 import sys
 from contextlib import nullcontext, redirect_stdout
 
@@ -17,12 +19,14 @@ from PIL import Image
 
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photo_check.examine import examine
-from toolbox.photo_check.findings import KINDS, class_sizes, find_all
+from toolbox.photo_check.findings import KINDS, Finding, class_sizes, find_all
+from toolbox.photo_check.labels import labelled_photos, model_probabilities, pooled_features, say_trained_on, trained_on
 from toolbox.photo_check.results import open_results
 from toolbox.photo_check.show import as_json, print_findings
 from toolbox.photos.folder import find_root
 from toolbox.photos.walk import Walk
 from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
@@ -30,6 +34,10 @@ SMALL = 112  # 像素；短边不到模型输入（224）的一半，放大两�
 DARK = 60  # 0 至 255；最亮的 5 % 像素也不到它，就是太暗
 BLURRED = 15  # 224×224 的灰度图上拉普拉斯的方差；真实的花都在它以上，再模糊两个像素的九成在它以下（见页面）
 PANORAMA = 2.5  # 长边是短边的几倍
+FOLDS = 5
+REGULARISATION = 0.1  # 逻辑回归的 C，越小越不肯相信个别照片；在花与蚂蚁、蜜蜂上从 0.01 至 10 比过（见页面）
+MOST_TRAINING = 10_000  # 每次至多用这么多张来学：内存与用时都不随张数涨
+DOUBTFUL = 0.02  # 最多列出这么大比例的照片
 BAR = 40  # 条形图最长几格
 
 
@@ -66,6 +74,63 @@ def suspicious(width, height, brightness, sharpness):
         yield "blurred", f"清晰度 {sharpness:.1f}"
 
 
+def cross_validated(features, labels, groups):
+    """每张照片各类的概率，都由没有见过它的分类器给出：分成五份，每次用四份学，看余下的一份（交叉验证）。
+
+    近似重复的照片在同一份里，否则就是偷看。分类器是特征上的逻辑回归（logistic regression）。
+
+    Args:
+        features: CachedFeatures，形状 (张数, 特征数)；要哪几行就从磁盘读哪几行。
+        labels: 整数数组，形状 (张数,)。
+        groups: 各张的近似重复的组。
+
+    Returns:
+        数组，形状 (张数, 类别数)，各行之和是 1。
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    probabilities = np.zeros((len(labels), labels.max() + 1))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for seen, unseen in folds.split(labels, labels, groups):
+        chosen = np.random.default_rng(0).permutation(seen)[:MOST_TRAINING]
+        classifier = LogisticRegression(C=REGULARISATION, max_iter=1000).fit(features[chosen], labels[chosen])
+        for rows in np.array_split(unseen, math.ceil(len(unseen) / 1000)):
+            probabilities[np.ix_(rows, classifier.classes_)] = classifier.predict_proba(features[rows])
+    return probabilities
+
+
+def doubtful(probabilities, labels):
+    """可疑的标签，最可疑的在前：照片的序号，至多全部的 DOUBTFUL。
+
+    confident learning（Northcutt 等，JAIR 2021）：先看一类里的照片通常得到多高的概率，别的类别高过那里通常的水平，
+    标签就可疑；再按“给自己标签的概率”从小到大排。
+    """
+    from cleanlab.filter import find_label_issues
+
+    ranked = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    return ranked[: math.ceil(DOUBTFUL * len(labels))]
+
+
+def find_doubtful_labels(args, results, class_names):
+    """依次给出标签可疑的照片（Finding），最可疑的在前。"""
+    labelled = labelled_photos(results, class_names, FOLDS)
+    trained = set()
+    if args.model:
+        trained = trained_on(args.model, results, class_names)
+        say_trained_on(trained, labelled)
+        probabilities = model_probabilities(args.model, labelled, args)
+    else:
+        groups = [photo.group for photo in labelled.photos]
+        probabilities = cross_validated(pooled_features(labelled.photos, args), labelled.labels, groups)
+    for i in doubtful(probabilities, labelled.labels):
+        own, best = labelled.labels[i], probabilities[i].argmax()
+        detail = f"标的是 {labelled.class_names[own]}（概率 {probabilities[i, own]:.2f}）"
+        detail += f"，更像 {labelled.class_names[best]}（{probabilities[i, best]:.2f}）"
+        name = labelled.names[i]
+        yield Finding("labels", (name,), detail + ("，参加过训练" if name in (trained or ()) else ""))
+
+
 def show_classes(sizes):
     """每一类的张数与条形图。sizes：{类别: 张数}。"""
     largest = max(1, *sizes.values())
@@ -80,25 +145,43 @@ def parse_arguments(argv):
     add = parser.add_argument
     add("folder", metavar="DIR", help="照片文件夹：一个子文件夹一个类别")
     add("--given-split", action="store_true", help="DIR 里已分好 train、val（与 test）")
+    add("--labels", action="store_true", help="找可疑的标签：特征上的逻辑回归，交叉验证")
+    add("--model", metavar="MODEL_DIR", help="用这个模型文件夹里的模型找可疑的标签（含 --labels）")
+    add(
+        "--weights", default="auto", metavar="W", help="--labels 用的基础模型的权重：auto、imagenet、torchvision 或 .h5"
+    )
     add("--format", choices=["table", "json"], default="table", help="结果写成表，或 JSON")
     add_feature_options(parser, shard=False)
     return parser.parse_args(argv)
 
 
+def missing_packages(args):
+    """要用而没有装的包，一句话；都有则为空。别的检查照做，最后才说。"""
+    needed = {"scikit-learn": "sklearn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
+    missing = [name for name, module in needed.items() if importlib.util.find_spec(module) is None]
+    install = "python -m pip install -r requirements/photo_check.txt"
+    return f"没有装 {'、'.join(missing)}，没有找可疑的标签。请运行 {install} 再来。" if missing else ""
+
+
 def main(argv=None):
     args = parse_arguments(argv)
     root = find_root(args.folder)
+    missing = missing_packages(args)
     with redirect_stdout(sys.stderr) if args.format == "json" else nullcontext():
         walk = Walk(root)
         with open_results(root, args.cache_dir, keep=not args.no_cache) as results:
             class_names, too_alike = examine(results, walk, measure, args.given_split)
             sizes = class_sizes(results, class_names)
             findings = list(find_all(results, walk, class_names, too_alike, suspicious))
+            if (args.labels or args.model) and not missing:
+                findings += find_doubtful_labels(args, results, class_names)
     if args.format == "json":
         print(json.dumps(as_json(root, sizes, findings), ensure_ascii=True, indent=2))
     else:
         show_classes(sizes)
         print_findings(findings)
+    if missing:
+        raise UserError(missing)
     if any(not KINDS[finding.kind].is_note for finding in findings):
         sys.exit(3)
 
