@@ -1,16 +1,19 @@
 """第 8 课：真的运行 main()，断言找到了哪些、动了哪些文件。照片都由 NumPy 当场生成。"""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
 import hello_photo_check as lesson
+import hello_transfer_learning as lesson_1
 from conftest import LESSONS_DIR
 from toolbox.photo_check import examine
 from toolbox.photo_check.findings import KINDS
@@ -245,6 +248,147 @@ def test_worker_processes_give_the_same(photos, check, monkeypatch):
     monkeypatch.setattr(examine, "_BYTES_WORTH_WORKERS", 1)
     monkeypatch.setattr(examine, "cores", lambda: 2)
     assert check(photos, "--no-cache") == alone
+
+
+def test_set_aside_and_undo(photos, check, tmp_path):
+    shutil.copy(photos / "daisy" / "0.jpg", photos / "daisy" / "同.jpg")
+    (photos / "roses" / "坏.jpg").write_bytes(b"x")
+    save(photos / "roses" / "暗.jpg", detailed(906).point(lambda value: value // 6))
+    before = sorted(photos.rglob("*"))
+    code, _, answer = check(photos, "--move-to", tmp_path / "aside", "--findings", "identical", "unreadable")
+    assert code == 3
+    moved = [path.relative_to(tmp_path / "aside").as_posix() for path in (tmp_path / "aside").rglob("*.jpg")]
+    assert sorted(moved) == ["daisy/同.jpg", "roses/坏.jpg"]
+    assert list(check(photos)[1]) == ["dark"]
+    (log,) = (tmp_path / "aside").glob("*.jsonl")
+    lesson.main([str(photos), "--undo", str(log)])
+    assert sorted(photos.rglob("*")) == before and check(photos)[2] == answer
+
+
+def test_a_change_list_is_carried_out(photos, check, tmp_path):
+    changes = [
+        {"file": "daisy/0.jpg", "action": "relabel", "label": "roses"},
+        {"file": "tulips/3.jpg", "action": "leave_out"},
+    ]
+    content = {"version": 1, "folder": str(photos), "changes": changes}
+    (tmp_path / "list.json").write_text(json.dumps(content), encoding="utf-8")
+    before = {path: path.read_bytes() for path in photos.glob("*/*")}
+    lesson.main([str(photos), "--apply", str(tmp_path / "list.json"), "--move-to", str(tmp_path / "aside")])
+    assert check(photos)[2]["classes"] == {"daisy": 5, "roses": 7, "tulips": 5}
+    assert (photos / "roses" / "0_2.jpg").read_bytes() == before[photos / "daisy" / "0.jpg"]  # roses/0.jpg 没有被盖掉
+    (log,) = (tmp_path / "aside").glob("*.jsonl")
+    lesson.main([str(photos), "--undo", str(log)])
+    assert {path: path.read_bytes() for path in photos.glob("*/*")} == before
+
+
+class PageReader(HTMLParser):
+    """网页里的标签与文字。"""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_self_contained_and_names_do_nothing(photos, check, tmp_path):
+    name = "<script>alert(1)<" + ("-" if os.name == "nt" else "\\") + "script>\" onerror='x' &amp;.jpg"
+    if os.name == "nt":
+        name = "a'b &amp; {{ 7 * 7 }}.jpg"
+    shutil.copy(photos / "daisy" / "0.jpg", photos / "daisy" / name)
+    (photos / "roses" / f"坏{name}").write_bytes(b"x")
+    check(photos, "--page", tmp_path / "页 面.html")
+    text = (tmp_path / "页 面.html").read_text(encoding="utf-8")
+    page = PageReader(text)
+    assert "script" not in page.tags and name in page.text and f"坏{name}" in page.text
+    assert all(not key.startswith("on") for key, _ in page.attributes)
+    addresses = [value for key, value in page.attributes if key in ("src", "href")]
+    pictures = [value for value in addresses if value.startswith("data:image/jpeg;base64,")]
+    assert len(pictures) == 2 and all(value.startswith(("data:image/jpeg;base64,", "#")) for value in addresses)
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text and "default-src 'none'" in text
+
+
+def test_without_the_optional_packages_everything_else_is_done(photos, tmp_path, monkeypatch, capsys):
+    find_spec = importlib.util.find_spec
+    absent = ("cleanlab", "jinja2")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else find_spec(name))
+    shutil.copy(photos / "daisy" / "0.jpg", photos / "daisy" / "同.jpg")
+    page = tmp_path / "page.html"
+    with pytest.raises(UserError, match="cleanlab、jinja2.*requirements/photo_check.txt"):
+        lesson.main([str(photos), "--cache-dir", str(tmp_path / "cache"), "--labels", "--page", str(page)])
+    assert "daisy/0.jpg = daisy/同.jpg" in capsys.readouterr().out and not page.exists()
+
+
+def test_options_that_do_not_go_together(photos, tmp_path):
+    for options in (
+        ["--move-to", "x"],
+        ["--findings", "dark"],
+        ["--apply", "x"],
+        ["--undo", "x", "--move-to", "y", "--findings", "dark"],
+        ["--move-to", "x", "--findings", "one_scene"],
+    ):
+        with pytest.raises(SystemExit) as ending:
+            lesson.main([str(photos), *options])
+        assert ending.value.code == 2
+
+
+def test_groups_stay_in_one_fold_and_every_photo_is_judged_unseen():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 40)
+    features = random.normal(size=(120, 8)) + 3 * np.eye(8)[labels]
+    features[40:80:2] = features[41:80:2]  # 类别 1 的每一张都有一张一模一样的
+    groups = np.arange(120)
+    groups[40:80:2] = groups[41:80:2]
+    probabilities = lesson.cross_validated(features, labels, groups)
+    assert probabilities.shape == (120, 3) and np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == labels).mean() > 0.9
+    assert np.array_equal(probabilities[40:80:2], probabilities[41:80:2])  # 同一份里，由同一个分类器看
+    wrong = labels.copy()
+    wrong[[3, 50]] = [2, 0]
+    assert set(lesson.doubtful(lesson.cross_validated(features, wrong, groups), wrong)[:2]) == {3, 50}
+
+
+@pytest.fixture(scope="module")
+def flowers(first_flowers):
+    return first_flowers(40)
+
+
+@pytest.mark.slow
+def test_labels_to_doubt_by_features_and_by_a_model(flowers, cache_dir, tmp_path, capsys):
+    def run(folder, *options):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            lesson.main([str(folder), "--cache-dir", str(cache_dir), *map(str, options)])
+        output = capsys.readouterr().out
+        return ending.value.code, output, output.split("可疑的标签（labels）")[1]
+
+    lesson_1.main([
+        "--images-dir", str(flowers), "--cache-dir", str(cache_dir), "--output-dir", str(tmp_path), "--name", "m",
+    ])  # fmt: skip
+    mixed = shutil.copytree(flowers, tmp_path / "mixed")
+    for name, wrong in (("daisy/0001.jpg", "tulips"), ("roses/0002.jpg", "daisy")):
+        (mixed / name).rename(mixed / wrong / f"错{name[-5:]}")
+    code, output, doubts = run(mixed, "--labels")
+    assert code == 3 and "新算 0 张" in output  # 第 1 课算过的特征直接用
+    assert "tulips/错1.jpg：标的是 tulips" in doubts and "daisy/错2.jpg：标的是 daisy" in doubts
+    _, output, doubts = run(mixed, "--model", tmp_path / "m")
+    assert "不是同一批" in output and "tulips/错1.jpg" in doubts and "更像 daisy" in doubts
+    with pytest.raises(UserError, match="不认识类别 lilies"):
+        (mixed / "roses").rename(mixed / "lilies")
+        lesson.main([str(mixed), "--cache-dir", str(cache_dir), "--model", str(tmp_path / "m")])
+    capsys.readouterr()
+    try:
+        lesson.main([str(flowers), "--cache-dir", str(cache_dir), "--model", str(tmp_path / "m")])
+    except SystemExit as ending:
+        assert ending.code == 3
+    trained = json.loads((tmp_path / "m" / "metrics.json").read_text(encoding="utf-8"))["train"]["photos"]
+    assert f"200 张里有 {trained} 张参加过" in capsys.readouterr().out
 
 
 def test_wrong_use_is_one_line(tmp_path, photos):

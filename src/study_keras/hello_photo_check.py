@@ -13,17 +13,21 @@ import json
 import math
 import sys
 from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from toolbox.frozen_prefix.options import add_feature_options
+from toolbox.photo_check.changes import read_changes
 from toolbox.photo_check.examine import examine
 from toolbox.photo_check.findings import KINDS, Finding, class_sizes, find_all
 from toolbox.photo_check.labels import labelled_photos, model_probabilities, pooled_features, say_trained_on, trained_on
+from toolbox.photo_check.moving import MOVABLE, aside_folder, carry_out, chosen_files, set_aside, undo
+from toolbox.photo_check.page import write_page
 from toolbox.photo_check.results import open_results
 from toolbox.photo_check.show import as_json, print_findings
-from toolbox.photos.folder import find_root
+from toolbox.photos.folder import class_folders, find_root
 from toolbox.photos.walk import Walk
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.errors import UserError
@@ -141,7 +145,7 @@ def show_classes(sizes):
 
 
 def parse_arguments(argv):
-    parser = ArgumentParser("第 8 课：检查一个照片文件夹，看看哪些照片会坏事。只看不动，除非用 --move-to。")
+    parser = ArgumentParser("第 8 课：检查一个照片文件夹，看看哪些照片会坏事。只看不动，除非用 --move-to 或 --apply。")
     add = parser.add_argument
     add("folder", metavar="DIR", help="照片文件夹：一个子文件夹一个类别")
     add("--given-split", action="store_true", help="DIR 里已分好 train、val（与 test）")
@@ -151,35 +155,68 @@ def parse_arguments(argv):
         "--weights", default="auto", metavar="W", help="--labels 用的基础模型的权重：auto、imagenet、torchvision 或 .h5"
     )
     add("--format", choices=["table", "json"], default="table", help="结果写成表，或 JSON")
+    add("--page", type=Path, metavar="FILE", help="另写一个带缩略图的网页，一个文件，离线能看")
+    add("--move-to", metavar="DIR", help="把 --findings 选的或 --apply 清单里的文件移到这里（从不删除），并写日志")
+    add("--findings", nargs="+", choices=MOVABLE, metavar="KIND", help=f"移走哪几种发现：{' '.join(MOVABLE)}")
+    add("--apply", metavar="LIST", help="照改动清单（第 5 课的报告里下载的 JSON）移走、改标签，要同时给 --move-to")
+    add("--undo", metavar="LOG", help="照移动的日志把文件移回原处")
     add_feature_options(parser, shard=False)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.undo and (args.move_to or args.apply or args.findings):
+        parser.error("--undo 不与 --move-to、--apply、--findings 一起用")
+    if bool(args.move_to) != bool(args.findings or args.apply) or (args.findings and args.apply):
+        parser.error("--move-to 要与 --findings 或 --apply 中的一个一起用")
+    return args
 
 
 def missing_packages(args):
     """要用而没有装的包，一句话；都有则为空。别的检查照做，最后才说。"""
     needed = {"scikit-learn": "sklearn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
+    needed |= {"jinja2": "jinja2"} if args.page else {}
     missing = [name for name, module in needed.items() if importlib.util.find_spec(module) is None]
     install = "python -m pip install -r requirements/photo_check.txt"
-    return f"没有装 {'、'.join(missing)}，没有找可疑的标签。请运行 {install} 再来。" if missing else ""
+    return f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} 再来。" if missing else ""
+
+
+def apply_changes(args, root):
+    """照清单移走、改标签。"""
+    _, sources = class_folders(root, Walk(root), args.given_split)
+    moves = read_changes(args.apply, root, sources)
+    carry_out(moves, root, aside_folder(args.move_to, root))
+
+
+def check(args, root, missing):
+    """检查的各步，返回 ({类别: 张数}, [Finding, ...])。"""
+    walk = Walk(root)
+    with open_results(root, args.cache_dir, keep=not args.no_cache) as results:
+        class_names, too_alike = examine(results, walk, measure, args.given_split)
+        findings = list(find_all(results, walk, class_names, too_alike, suspicious))
+        if (args.labels or args.model) and "cleanlab" not in missing and "scikit-learn" not in missing:
+            findings += find_doubtful_labels(args, results, class_names)
+        return class_sizes(results, class_names), findings
 
 
 def main(argv=None):
     args = parse_arguments(argv)
     root = find_root(args.folder)
+    if args.undo:
+        return undo(args.undo, root)
+    if args.apply:
+        return apply_changes(args, root)
     missing = missing_packages(args)
-    with redirect_stdout(sys.stderr) if args.format == "json" else nullcontext():
-        walk = Walk(root)
-        with open_results(root, args.cache_dir, keep=not args.no_cache) as results:
-            class_names, too_alike = examine(results, walk, measure, args.given_split)
-            sizes = class_sizes(results, class_names)
-            findings = list(find_all(results, walk, class_names, too_alike, suspicious))
-            if (args.labels or args.model) and not missing:
-                findings += find_doubtful_labels(args, results, class_names)
+    aside = aside_folder(args.move_to, root) if args.move_to else None
+    with redirect_stdout(sys.stderr) if args.format == "json" else nullcontext():  # 标准输出里只有 JSON
+        sizes, findings = check(args, root, missing)
     if args.format == "json":
-        print(json.dumps(as_json(root, sizes, findings), ensure_ascii=True, indent=2))
+        print(json.dumps(as_json(root, sizes, findings), indent=2))
     else:
         show_classes(sizes)
         print_findings(findings)
+    with redirect_stdout(sys.stderr) if args.format == "json" else nullcontext():
+        if args.page and "jinja2" not in missing:
+            write_page(args.page, root, sizes, findings)
+        if aside:
+            set_aside(chosen_files(findings, args.findings), root, aside)
     if missing:
         raise UserError(missing)
     if any(not KINDS[finding.kind].is_note for finding in findings):
@@ -187,4 +224,6 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_main(main, when_interrupted="查过的都记下了；重新运行同一条命令会接着查。")
+    run_main(
+        main, when_interrupted="查过的都记下了；重新运行同一条命令会接着查。移动的都在日志里，用 --undo 移得回来。"
+    )
