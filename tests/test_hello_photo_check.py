@@ -298,9 +298,7 @@ class PageReader(HTMLParser):
 
 
 def test_the_page_is_self_contained_and_names_do_nothing(photos, check, tmp_path):
-    name = "<script>alert(1)<" + ("-" if os.name == "nt" else "\\") + "script>\" onerror='x' &amp;.jpg"
-    if os.name == "nt":
-        name = "a'b &amp; {{ 7 * 7 }}.jpg"
+    name = "a'b &amp; {{ 7 * 7 }}.jpg" if os.name == "nt" else "<script>alert(1)<\\script>\" onerror='x' &amp;.jpg"
     shutil.copy(photos / "daisy" / "0.jpg", photos / "daisy" / name)
     (photos / "roses" / f"坏{name}").write_bytes(b"x")
     check(photos, "--page", tmp_path / "页 面.html")
@@ -310,7 +308,8 @@ def test_the_page_is_self_contained_and_names_do_nothing(photos, check, tmp_path
     assert all(not key.startswith("on") for key, _ in page.attributes)
     addresses = [value for key, value in page.attributes if key in ("src", "href")]
     pictures = [value for value in addresses if value.startswith("data:image/jpeg;base64,")]
-    assert len(pictures) == 2 and all(value.startswith(("data:image/jpeg;base64,", "#")) for value in addresses)
+    assert len(pictures) == (2 if os.name == "nt" else 3)  # 内容相同的两张并排；名字不好的那张再出现一次
+    assert all(value.startswith(("data:image/jpeg;base64,", "#")) for value in addresses)
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text and "default-src 'none'" in text
 
 
