@@ -53,5 +53,38 @@ def draw_frozen_prefix(path):
     plt.close(figure)
 
 
+def draw_photo_check(path):
+    """一朵画的花，与它的三种毛病，各自的亮度、清晰度；最后是一张横幅被压成正方形的样子。"""
+    import tempfile
+
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    from hello_photo_check import measure
+    from toolbox import drawn_flowers
+
+    with tempfile.TemporaryDirectory() as folder:
+        drawn_flowers.draw_folder(folder, per_class=1)
+        flower = Image.open(Path(folder) / "sunflowers" / "0000.jpg").convert("RGB").resize((224, 224))
+    wide = Image.new("RGB", (672, 224))
+    for i in range(3):
+        wide.paste(flower, (224 * i, 0))
+    pictures = {
+        "原样": flower,
+        "模糊（半径 3 像素）": flower.filter(ImageFilter.GaussianBlur(3)),
+        "太暗（亮度的五分之一）": flower.point(lambda value: value // 5),
+        "3:1 的横幅，压成正方形": wide.resize((224, 224)),
+    }
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="constrained")
+    for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
+        brightness, sharpness = measure(np.asarray(picture))
+        axis.imshow(picture)
+        axis.set(xticks=[], yticks=[], title=title, xlabel=f"亮度 {brightness:.0f}，清晰度 {sharpness:.0f}")
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
 if __name__ == "__main__":
+    draw_photo_check(PROJECT_DIR / "docs" / "images" / "photo_check.png")
     draw_frozen_prefix(PROJECT_DIR / "docs" / "images" / "frozen_prefix.png")

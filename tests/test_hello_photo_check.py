@@ -359,7 +359,9 @@ def flowers(first_flowers):
 
 
 @pytest.mark.slow
-def test_labels_to_doubt_by_features_and_by_a_model(flowers, cache_dir, tmp_path, capsys):
+def test_labels_to_doubt_by_features_and_by_a_model(flowers, cache_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lesson, "DOUBTFUL", 0.1)  # 只有 200 张
+
     def run(folder, *options):
         capsys.readouterr()
         with pytest.raises(SystemExit) as ending:

@@ -108,12 +108,14 @@ def doubtful(probabilities, labels):
     """可疑的标签，最可疑的在前：照片的序号，至多全部的 DOUBTFUL。
 
     confident learning（Northcutt 等，JAIR 2021）：先看一类里的照片通常得到多高的概率，别的类别高过那里通常的水平，
-    标签就可疑；再按“给自己标签的概率”从小到大排。
+    标签就可疑；再按“给自己标签的概率”从小到大排。照片少时它可能一张也不敢说，余下的名额就给被认成别的类的。
     """
     from cleanlab.filter import find_label_issues
 
-    ranked = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
-    return ranked[: math.ceil(DOUBTFUL * len(labels))]
+    ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    confident = find_label_issues(labels, probabilities, **ranked)
+    mistaken = find_label_issues(labels, probabilities, filter_by="predicted_neq_given", **ranked)
+    return list(dict.fromkeys([*confident, *mistaken]))[: math.ceil(DOUBTFUL * len(labels))]
 
 
 def find_doubtful_labels(args, results, class_names):
