@@ -108,12 +108,11 @@ def photo_check_found():
 def photo_check_speed():
     """放入第 8 课的用时（与经典做法的一轮比）与内存。"""
     record = load("photo_check.json")
-    names = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，特征与检查都用上次的"}
-    ratio = record["ratios"]
-    table(["做法", "是经典做法一轮的几分之几"], [[names[name], f"{ratio[name]:.2f}"] for name in names])
-    few, many = record["scale"][0], record["scale"][-1]
-    memory = f"{few['photos']:,} 张 {few['peak_memory_mb']:.0f} MB，{many['photos']:,} 张 {many['peak_memory_mb']:.0f} MB"
-    cog.outl(f"\n内存（连同各工作进程）几乎与张数无关：{memory}。\n")
+    ways = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，都用上次的"}
+    ratios = [[way, f"{record['ratios'][name]:.2f}"] for name, way in ways.items() if name in record["ratios"]]
+    table(["做法", "是经典做法一轮的几分之几"], ratios)
+    sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
+    cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
 
 
 def table(header, rows):
