@@ -12,7 +12,7 @@ IMAGES_DIR = PROJECT_DIR / "docs" / "images"
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from toolbox import drawn_flowers
 from toolbox.terminal.plots import pyplot
@@ -194,6 +194,28 @@ def draw_prediction():
     save(figure, "prediction.png")
 
 
+def draw_photo_check(folder):
+    """一朵画的花，与它的三种毛病，各自的亮度、清晰度；最后是一张横幅被压成正方形的样子。"""
+    from hello_photo_check import measure
+
+    flower = Image.open(folder / "sunflowers" / "0000.jpg").convert("RGB").resize((224, 224))
+    wide = Image.new("RGB", (672, 224))
+    for i in range(3):
+        wide.paste(flower, (224 * i, 0))
+    pictures = {
+        "原样": flower,
+        "模糊（半径 3 像素）": flower.filter(ImageFilter.GaussianBlur(3)),
+        "太暗（亮度的五分之一）": flower.point(lambda value: value // 5),
+        "3:1 的横幅，压成正方形": wide.resize((224, 224)),
+    }
+    figure, axes = pyplot().subplots(1, 4, figsize=(11, 3.4), layout="constrained")
+    for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
+        brightness, sharpness = measure(np.asarray(picture))
+        axis.imshow(picture)
+        axis.set(xticks=[], yticks=[], title=title, xlabel=f"亮度 {brightness:.0f}，清晰度 {sharpness:.0f}")
+    save(figure, "photo_check.png")
+
+
 def main():
     draw_frozen_prefix()
     draw_lesson_1_network()
@@ -201,7 +223,9 @@ def main():
     draw_road()
     draw_prediction()
     with tempfile.TemporaryDirectory() as folder:
-        draw_flower_pictures(drawn_flowers.draw_folder(Path(folder) / "flowers", per_class=6))
+        flowers = drawn_flowers.draw_folder(Path(folder) / "flowers", per_class=6)
+        draw_flower_pictures(flowers)
+        draw_photo_check(flowers)
     draw_learning_rate_schedule()
 
 

@@ -102,3 +102,36 @@ def storms_table(group):
         outcomes = "，".join(f"{outcome} {count:,}" for outcome, count in sorted(record["outcomes"].items()))
         rows.append([name, f"{record['tried']:,}", len(record["faults"]), outcomes])
     table(["哪一种", "试了几次", "不合约定", "结局"], rows)
+
+
+def photo_check_kinds():
+    """放入第 8 课的各种发现。"""
+    sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
+    from toolbox.photo_check.findings import KINDS
+    from toolbox.photo_check.moving import MOVABLE
+
+    rows = []
+    for name, kind in KINDS.items():
+        means = "只是让人知道" if kind.is_note else "能移走" if name in MOVABLE else ""
+        rows.append([f"`{name}`", kind.title, kind.advice, means])
+    table(["种类", "是什么", "怎么办", ""], rows)
+
+
+def photo_check_found():
+    """放入第 8 课在 1,500 张真实照片里找到几处，与再模糊几个像素时有多大比例被当成模糊。"""
+    record = load("photo_check.json")
+    found = "，".join(f"`{kind}` {count}" for kind, count in record["found"].items())
+    shares = record["share_found_blurred"]
+    blurred = "，".join(f"半径 {radius}：{share:.0%}" for radius, share in shares.items() if radius != "0")
+    cog.outl(f"\n{record['photos']} 张真实照片里找到：{found}。原样的照片有 {shares['0']:.1%} 被当成模糊；")
+    cog.outl(f"同样的照片用高斯模糊（半径的单位是模型看到的像素）之后，被当成模糊的：{blurred}。\n")
+
+
+def photo_check_speed():
+    """放入第 8 课的用时（与经典做法的一轮比）与内存。"""
+    record = load("photo_check.json")
+    ways = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，都用上次的"}
+    ratios = [[way, f"{record['ratios'][name]:.2f}"] for name, way in ways.items() if name in record["ratios"]]
+    table(["做法", "是经典做法一轮的几分之几"], ratios)
+    sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
+    cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")

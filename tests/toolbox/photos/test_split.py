@@ -1,9 +1,11 @@
 """划分：每一类准到一组之内，每一类在每一部分都有，相同的照片总在一起，只看内容与种子。"""
 
+import itertools
 import shutil
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +105,48 @@ def test_no_leak_nothing_missing_sizes_within_one_group(photos, shares, seed):
         if all(sum(name in {p.class_name for p in photos if p.group == g} for name in names) == 1 for g in where):
             for part in wanted:  # 没有跨类别的组：准到一组（加上至少一张、四舍五入的一张）
                 assert abs(reached[part] - shares[part] * total) <= largest[name] + 1
+
+
+@st.composite
+def few_crossing_groups(draw):
+    """各组在各类里的张数：整数数组 (3 至 6 组, 2 或 3 类)，每类至少一张；跨类别的组很多。"""
+    classes = draw(st.integers(2, 3))
+    row = st.lists(st.integers(0, 4), min_size=classes, max_size=classes).filter(any)
+    counts = np.array(draw(st.lists(row, min_size=3, max_size=6)))
+    return counts[:, counts.any(axis=0)]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(few_crossing_groups(), st.sampled_from([(0.2, 0.0), (0.15, 0.15), (0.4, 0.3)]), st.integers(0, 9))
+def test_crossing_groups_sizes_are_as_near_as_any_split_can_be(counts, shares, seed):
+    """有跨类别的组时的界：只要有一种分法让各类在各部分的张数离该有的不超过该类最大的一组，就分成这样；没有，
+    超出的总张数也是所有分法里最少的；没有一种分法让每一类在每一部分都有照片，才报错。与穷举的比。"""
+    shares = {"train": 1 - sum(shares), "validation": shares[0], "test": shares[1]}
+    wanted = [part for part, share in shares.items() if share]
+    totals, largest = counts.sum(axis=0), counts.max(axis=0)
+    quota = {part: np.maximum(1, np.floor(shares[part] * totals + 0.5 + 1e-9)) for part in wanted[1:]}
+    quota["train"] = totals - sum(quota.values())
+
+    def excess(chosen):
+        """各种分法超出的总张数；有一类缺一部分则是无穷大。chosen：(分法, 组)，值是部分的序号。"""
+        reached = np.stack([(chosen == p) @ counts for p in range(len(wanted))])  # (部分, 分法, 类)
+        far = np.abs(reached - np.stack([quota[part] for part in wanted])[:, np.newaxis]) - largest
+        return np.where((reached > 0).all(axis=(0, 2)), np.maximum(far, 0).sum(axis=(0, 2)), np.inf)
+
+    least = excess(np.array(list(itertools.product(range(len(wanted)), repeat=len(counts))))).min()
+    photos = [
+        photo(g, name, i)
+        for g, row in enumerate(counts.tolist())
+        for name, count in zip("abc", row, strict=False)
+        for i in range(count)
+    ]
+    try:
+        parts = split_photos(photos, shares["validation"], shares["test"], seed)
+    except UserError:
+        assert least == np.inf
+        return
+    part_of_group = {member.group: wanted.index(part) for part, members in parts.items() for member in members}
+    assert excess(np.array([[part_of_group[str(g)] for g in range(len(counts))]]))[0] == least
 
 
 def test_crossing_groups_that_chance_would_leave_out():

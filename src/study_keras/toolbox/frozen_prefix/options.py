@@ -12,8 +12,12 @@ CACHE_LIMIT_GB = 20.0
 ENGINES = ("auto", "litert", "keras")
 
 
-def add_feature_options(parser):
-    """给 parser 添上各选项；解析后用 feature_options(args) 取出，交给 frozen_prefix.compute。"""
+def add_feature_options(parser, shard=True):
+    """给 parser 添上各选项；解析后用 feature_options(args) 取出，交给 frozen_prefix.compute。
+
+    Args:
+        shard: 有没有 --shard；没有时 args.shard 总是 None。
+    """
     group = parser.add_argument_group("缓存的特征（cached features）")
     group.add_argument("--cache-dir", type=Path, default=CACHE_DIR, help="缓存在这个文件夹，下次直接用")
     group.add_argument("--no-cache", action="store_true", help="不缓存：写在临时文件夹里，用完删掉")
@@ -25,6 +29,9 @@ def add_feature_options(parser):
         metavar="ENGINE",
         help="由谁来算：litert（CPU）或 keras（GPU）；auto 在有 GPU 时用 keras",
     )
+    if not shard:
+        parser.set_defaults(shard=None)
+        return
     group.add_argument("--shard", type=_shard, metavar="i/n", help="只算 n 份中的第 i 份就结束，供 n 台机器分头算")
 
 

@@ -83,9 +83,9 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
         UserError: 文件夹不存在或不是文件夹、少于两个类别、某一类能读的照片少于 smallest_class 张、
             名字没法写进结果、里面有模型文件夹、是分好的几份而没有说照它划分。
     """
-    root = _root(images_dir)
+    root = find_root(images_dir)
     walk = Walk(root)
-    class_names, sources = _sources(root, walk, given_split)
+    class_names, sources = class_folders(root, walk, given_split)
     files = [(path, name, part) for folder, name, part in sources for path in walk.files_below(folder)]
     walk.refuse_bad_names(class_names)
     results = _check_all([path for path, *_ in files])
@@ -112,22 +112,30 @@ def _grouped(readable):
     ], too_alike
 
 
-def _root(images_dir):
-    """照片文件夹的绝对路径。"""
+def find_root(images_dir):
+    """照片文件夹的绝对路径。
+
+    Raises:
+        UserError: 不存在，或不是文件夹。
+    """
     try:
         root = Path(images_dir).expanduser().resolve()
         exists = root.exists()
     except (OSError, RuntimeError):  # 指回自己的链接：Python 3.13 之前是 RuntimeError
-        raise UserError(f"{visible(images_dir)} 打不开：是指回自己的链接，或路径不对。请检查 --images-dir。") from None
+        raise UserError(f"{visible(images_dir)} 打不开：是指回自己的链接，或路径不对。请检查路径。") from None
     if not exists:
-        raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查 --images-dir 的路径。")
+        raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查路径。")
     if not root.is_dir():
-        raise UserError(f"{visible(root)} 是一个文件，不是文件夹。--images-dir 要的是装着各类别子文件夹的文件夹。")
+        raise UserError(f"{visible(root)} 是一个文件，不是文件夹。这里要的是装着各类别子文件夹的文件夹。")
     return root
 
 
-def _sources(root, walk, given_split):
-    """(类别名, [(文件夹, 类别, 部分或 None), ...])。"""
+def class_folders(root, walk, given_split):
+    """(类别名, [(文件夹, 类别, 部分或 None), ...])。
+
+    Raises:
+        UserError: 少于两个类别，或是分好的几份而没有说照它划分。
+    """
     names = walk.top()
     parts = given.parts_in(root, names, _subfolders)
     if given_split:
@@ -152,7 +160,7 @@ def _where_the_classes_are(root):
     """常见的错：指到了上一层或下一层。"""
     inner = [name for name in _subfolders(root) if len(_subfolders(root / name)) >= 2]
     if inner:
-        return f"是不是该用 --images-dir {visible(root / inner[0])} ？"
+        return f"是不是该用 {visible(root / inner[0])} ？"
     return "请把每一类照片放进一个以类别命名的子文件夹。"
 
 
@@ -197,15 +205,20 @@ def _size(path):
 
 
 def _check_some(paths):
-    return [_check(path) for path in paths]
+    return [check_photo(path) for path in paths]
 
 
-def _check(path):
-    """读一遍照片：能读则返回 (内容的 SHA-256, 指纹, 要说的几句)，否则返回 (原因,)。"""
+def check_photo(path, measure=None):
+    """读一遍照片：能读则返回 (内容的 SHA-256, 指纹, 要说的几句)，否则返回 (原因,)。
+
+    Args:
+        measure: 函数，文件的字节 -> 另外要量的；给了就添在最后一项。
+    """
     try:
         data = read_file(path)
         notes = []
         image = decode(data, _CHECKED_SIDE, notes)
+        measured = () if measure is None else (measure(data),)
     except PhotoError as error:
         return (str(error),)
     except MemoryError:
@@ -218,7 +231,7 @@ def _check(path):
         notes.append(f"名字与内容不符（名字说是 {said}，其实是 {actual}）")
     if min(image.size) < _TINY:  # 缩小解码后短边不会小于 _CHECKED_SIDE，所以原图就这么小
         notes.append(f"很小（{image.size[0]}×{image.size[1]} 像素）")
-    return hashlib.sha256(data).hexdigest(), fingerprint(image), tuple(notes)
+    return hashlib.sha256(data).hexdigest(), fingerprint(image), tuple(notes), *measured
 
 
 def photo_list_hash(photos):

@@ -36,7 +36,7 @@ def refuse(root, parts):
     raise UserError(
         f"{visible(root)} 下的 {'、'.join(map(visible, parts))} 是分好的几份，不是类别。"
         "要照着它划分，请加上 --given-split；"
-        f"只用其中一份、重新划分，请用 --images-dir {visible(root / train)} 。"
+        f"只用其中一份、重新划分，请直接用 {visible(root / train)} 。"
     )
 
 

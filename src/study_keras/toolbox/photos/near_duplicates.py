@@ -10,6 +10,7 @@ from toolbox.terminal.progress import Progress
 
 NEAR_DUPLICATE_BITS = 6  # 感知哈希（perceptual hash）64 位中最多差几位算“几乎相同”
 NEAR_DUPLICATE_COLOR = 9  # 同时，4×4 格里每一格的平均红、绿、蓝最多差多少（0 至 255）
+FINGERPRINT_BYTES = 56
 _MOST_COMPARED = 2048  # 一张照片在一段里最多与这么多个组比较：再怪的文件夹，花的时间也只与张数成正比
 _ALMOST_ALL = 2 / 3  # 一类里几乎相同的照片超过这个比例，就没法按组划分
 
@@ -51,7 +52,8 @@ def group_near_duplicates(sha256s, class_names, fingerprints):
 def _stars(prints, progress):
     """一类之内：{SHA-256: 组里第一张的 SHA-256}，与拆散了的大组的张数（没有拆则为 0）。"""
     names = sorted(prints)
-    leaders = _leaders(np.frombuffer(b"".join(prints[name] for name in names), np.uint8).reshape(-1, 56), progress)
+    rows = np.frombuffer(b"".join(prints[name] for name in names), np.uint8).reshape(-1, FINGERPRINT_BYTES)
+    leaders = nearest_leaders(rows, progress)
     sizes = np.bincount(leaders)
     largest = int(sizes.argmax())
     count = int(sizes[largest])
@@ -63,17 +65,24 @@ def _stars(prints, progress):
     }, count
 
 
-def _leaders(prints, progress):
+def nearest_leaders(prints, progress):
     """每一行指纹归哪一行：前面最早的、几乎相同的组首；没有就自己作组首。
 
     把 64 位切成 8 段，至多差 7 位的两个必有一段相同（抽屉原理），所以只与有一段相同的组首比较。
+
+    Args:
+        prints: uint8 数组，形状 (张数, 56)，各行是 fingerprint 的结果。
+        progress: 每比完一行 update 一次。
+
+    Returns:
+        整数数组，形状 (张数,)。
     """
     bits = np.ascontiguousarray(prints[:, :8]).view(np.uint64).ravel()
     colors = prints[:, 8:]
     with_segment = defaultdict(lambda: array("i"))
     leaders = np.arange(len(prints))
-    for i, segments in enumerate(prints[:, :8].tolist()):
-        buckets = [with_segment[key] for key in enumerate(segments)]
+    for i, segments in enumerate(prints[:, :8]):
+        buckets = [with_segment[key] for key in enumerate(segments.tolist())]
         others = np.concatenate([np.frombuffer(bucket, np.int32)[-_MOST_COMPARED:] for bucket in buckets])
         others = np.unique(others[np.bitwise_count(bits[others] ^ bits[i]) <= NEAR_DUPLICATE_BITS])
         if len(others):

@@ -1,0 +1,172 @@
+"""移走、改标签与移回：先记日志再动，从不删除，从不覆盖。"""
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from toolbox.photo_check.findings import KINDS
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import absolute, written_aside
+from toolbox.terminal.text import visible
+
+LEAVE_OUT, RELABEL = "leave_out", "relabel"
+_KEEPS_FIRST = {"identical", "near_duplicates"}  # 一组里留下第一张（像素最多的，其次名字在前的）
+_ABOUT_PHOTOS = "unreadable truncated misnamed two_labels small dark blurred panorama names labels".split()
+MOVABLE = [kind for kind in KINDS if kind in _KEEPS_FIRST or kind in _ABOUT_PHOTOS]
+
+
+@dataclass(frozen=True)
+class Move:
+    """一个文件的去处。file：相对于照片文件夹；to：移走的相对于移去的文件夹，改标签的相对于照片文件夹。"""
+
+    action: str
+    file: str
+    to: str
+
+
+def chosen_files(findings, kinds):
+    """这几种发现里要移走的文件，不重复，依发现的顺序。"""
+    files = {}
+    for finding in findings:
+        if finding.kind in kinds:
+            files |= dict.fromkeys(finding.files[1:] if finding.kind in _KEEPS_FIRST else finding.files)
+    return list(files)
+
+
+def aside_folder(move_to, root):
+    """移去的文件夹（Path），不在照片文件夹里；没有就建立。
+
+    Raises:
+        UserError
+    """
+    aside = absolute(move_to)
+    if aside.is_relative_to(root):
+        raise UserError(f"--move-to {visible(aside)} 在照片文件夹里，等于没有移走。请换一个文件夹。")
+    if aside.exists() and not aside.is_dir():
+        raise UserError(f"--move-to {visible(aside)} 是一个文件。请给一个文件夹。")
+    aside.mkdir(parents=True, exist_ok=True)
+    return aside
+
+
+def set_aside(files, root, aside):
+    """把 files（相对路径）移到 aside 下同样的相对路径；文件夹、在别处的（经过链接）的不动，点名。"""
+    moves = []
+    for name in files:
+        if problem := _cannot_move(root, name):
+            print(f"没有移 {visible(name)}：{problem}")
+        else:
+            moves.append(Move(LEAVE_OUT, name, name))
+    carry_out(moves, root, aside)
+
+
+def carry_out(moves, root, aside):
+    """依次移动，每移一个先在日志（aside 里的 moves-时间.jsonl）里记一行：随时被杀，--undo 都移得回来。"""
+    if not moves:
+        print("没有要移的文件。")
+        return
+    log = _unused(aside / time.strftime("moves-%Y%m%d-%H%M%S.jsonl"))
+    with open(log, "x", encoding="utf-8") as file:
+        for move in moves:
+            target = _unused(_target(move, root, aside))
+            base = aside if move.action == LEAVE_OUT else root
+            move = Move(move.action, move.file, target.relative_to(base).as_posix())
+            file.write(json.dumps(asdict(move)) + "\n")  # 只有 ASCII：不是 UTF-8 的名字也写得下
+            file.flush()
+            _move(root / move.file, target)
+    changed = sum(move.action == RELABEL for move in moves)
+    print(f"移走 {len(moves) - changed} 个到 {visible(aside)}" + (f"，改标签 {changed} 个" if changed else "") + "。")
+    print(f"日志：{visible(log)}。要移回，把这次的选项换成 --undo 日志。")
+
+
+def undo(log, root):
+    """照日志把文件移回原处，从最后一个起；原处已有别的文件的不动，点名。
+
+    Raises:
+        UserError: 不是这样的日志，或有移不回的。
+    """
+    log = absolute(log)
+    moves = _read_log(log, root)
+    back, already, stuck = 0, 0, []
+    for move in reversed(moves):
+        source, target = _target(move, root, log.parent), root / move.file
+        if os.path.lexists(target) and os.path.lexists(source):
+            stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
+        elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀
+            already += 1
+        elif os.path.lexists(source):
+            _move(source, target)
+            back += 1
+        else:
+            stuck.append(f"{visible(move.file)}（哪里都找不到）")
+    print(f"移回 {back} 个，本来就在原处的 {already} 个。")
+    if stuck:
+        raise UserError(f"{len(stuck)} 个没有移回：{'、'.join(stuck[:10])}。请自己看看，别的都已移回。")
+
+
+def safe_path(folder, name):
+    """folder 下名为 name（相对路径，用 / 分隔）的路径；name 来自外面，不可信。
+
+    Returns:
+        (路径, 问题)：没有问题则为 None。
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        return folder, "不是文件名"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or (os.name == "nt" and set(name) & set("\\:")):
+        return folder, "要写成照片文件夹里的相对路径"
+    for depth in range(1, len(parts) + 1):
+        if folder.joinpath(*parts[:depth]).is_symlink():
+            return folder, "经过链接，不在这个文件夹里"
+    return folder.joinpath(*parts), None
+
+
+def _read_log(log, root):
+    """日志里的 [Move, ...]；最后一行可能没有写完（被杀），略去。"""
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        moves = [Move(**json.loads(line)) for line in lines if line.endswith("\n")]
+        problems = [safe_path(root, move.file)[1] for move in moves]
+        for move in moves:
+            base = log.parent if move.action == LEAVE_OUT else root
+            problems += [safe_path(base, move.to)[1], None if move.action in (LEAVE_OUT, RELABEL) else "动作不认识"]
+    except (UnicodeDecodeError, ValueError, TypeError) as error:
+        raise UserError(f"{visible(log)} 不是移动的日志（{type(error).__name__}）。请检查 --undo 的路径。") from None
+    if bad := next((problem for problem in problems if problem), None):
+        raise UserError(f"日志 {visible(log)} 里有不该有的路径：{bad}。什么也没有动。")
+    return moves
+
+
+def _cannot_move(root, name):
+    path, problem = safe_path(root, name)
+    return problem or (None if path.is_file() else "不是一个文件")
+
+
+def _target(move, root, aside):
+    return (aside if move.action == LEAVE_OUT else root) / move.to
+
+
+def _unused(path):
+    """path，或在名字后添上 _2、_3……的第一个还没有的。"""
+    if not os.path.lexists(path):
+        return path
+    tries = (path.with_name(f"{path.stem}_{number}{path.suffix}") for number in itertools.count(2))
+    return next(path for path in tries if not os.path.lexists(path))
+
+
+def _move(source, target):
+    """移动一个文件；换了磁盘就先拷完再删原来的。"""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with open(source, "rb") as original, written_aside(target) as copy:
+            shutil.copyfileobj(original, copy)
+        shutil.copystat(source, target)
+        Path(source).unlink()

@@ -1,0 +1,148 @@
+"""逐张检查的结果，存在一个 SQLite 文件里：内存与张数无关，被杀了也不丢已经查过的。"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from toolbox.terminal.files import one_process_at_a_time, temporary_folder
+from toolbox.terminal.text import visible
+
+VERSION = 1  # 改了查什么、怎样量，就加一：旧的结果不再能用
+_TABLE = """
+CREATE TABLE IF NOT EXISTS photos (
+    id INTEGER PRIMARY KEY, name BLOB UNIQUE, class INTEGER, part TEXT, size INTEGER, mtime INTEGER,
+    seen INTEGER, checked INTEGER, reason TEXT, sha256 TEXT, print BLOB, notes TEXT,
+    width INTEGER, height INTEGER, brightness REAL, sharpness REAL, leader TEXT, scene INTEGER
+)
+"""
+_NOTE_FILE = """
+INSERT INTO photos (name, class, part, size, mtime, seen, checked) VALUES (?, ?, ?, ?, ?, 1, 0)
+ON CONFLICT (name) DO UPDATE SET
+    checked = checked AND reason IS NULL AND size = excluded.size AND mtime = excluded.mtime,
+    class = excluded.class, part = excluded.part, size = excluded.size, mtime = excluded.mtime, seen = 1
+"""
+_KEEP = """
+UPDATE photos SET checked = 1, reason = ?, sha256 = ?, print = ?, notes = ?,
+    width = ?, height = ?, brightness = ?, sharpness = ? WHERE id = ?
+"""
+
+
+class Results:
+    """一个照片文件夹逐张检查的结果。
+
+    名字（name）是相对于照片文件夹的路径，用 / 分隔；类别是它在类别名单里的序号。文件的大小与修改时间都没有变，
+    以前的结果就直接用；以前读不出来的每次都重查（可能刚装了读它的包）。
+    """
+
+    def __init__(self, database, root):
+        self.database = database
+        self.root = root
+
+    def note_files(self, files):
+        """记下现有的文件 [(路径, 类别的序号, 部分), ...]；没有记下的（已经不在的）删去。"""
+        self.database.execute("UPDATE photos SET seen = 0")
+        rows = ((os.fsencode(self._name(path)), number, part, *_state(path)) for path, number, part in files)
+        self.database.executemany(_NOTE_FILE, rows)
+        self.database.execute("DELETE FROM photos WHERE NOT seen")
+        self.database.commit()
+
+    def waiting(self, after, most):
+        """还没有查的至多 most 个：[(编号, 路径), ...]，编号大于 after，从小到大。"""
+        rows = self.database.execute(
+            "SELECT id, name FROM photos WHERE NOT checked AND id > ? ORDER BY id LIMIT ?", (after, most)
+        )
+        return [(number, self.root / os.fsdecode(name)) for number, name in rows]
+
+    def keep(self, checked):
+        """存下一批结果 [(编号, check_photo 的结果), ...]，落到磁盘上。"""
+        self.database.executemany(_KEEP, (_row(number, result) for number, result in checked))
+        self.database.commit()
+
+    def keep_leaders(self, leaders):
+        """存下近似重复的组：[(组里第一张的 SHA-256, 编号), ...]。"""
+        self.database.executemany("UPDATE photos SET leader = ? WHERE id = ?", leaders)
+        self.database.commit()
+
+    def contents(self):
+        """依次给出每种内容的 (其中一张的编号, 指纹)，顺序固定。"""
+        return self.select("MIN(id), print", "WHERE reason IS NULL GROUP BY sha256 ORDER BY sha256")
+
+    def keep_scenes(self, scenes):
+        """存下每种内容是第几个画面（几乎相同的是同一个，不分类别）：[(画面, 其中一张的编号), ...]。"""
+        same_content = "sha256 = (SELECT sha256 FROM photos WHERE id = ?)"
+        self.database.executemany(f"UPDATE photos SET scene = ? WHERE {same_content}", scenes)
+        self.database.commit()
+
+    def select(self, columns, rest="", values=()):
+        """依次给出 SELECT columns FROM photos rest 的各行；name 列变成文字，notes 列变成列表。"""
+        decode = {"name": os.fsdecode, "notes": lambda text: json.loads(text or "[]")}
+        decoders = [decode.get(column.strip(), lambda value: value) for column in columns.split(",")]
+        for row in self.database.execute(f"SELECT {columns} FROM photos {rest}", values):
+            yield tuple(decoder(value) for decoder, value in zip(decoders, row, strict=True))
+
+    def count(self, condition="1", values=()):
+        """有几张合乎条件。"""
+        return self.database.execute(f"SELECT COUNT(*) FROM photos WHERE {condition}", values).fetchone()[0]
+
+    def _name(self, path):
+        return path.relative_to(self.root).as_posix()
+
+
+@contextmanager
+def open_results(root, cache_dir, keep=True):
+    """打开 root 这个照片文件夹的结果（放在 cache_dir/photo_check 里），用完关上；坏了的、旧版本的从头来过。
+
+    Args:
+        keep: False 表示放在临时文件夹里，用完删掉。
+    """
+    if not keep:
+        with temporary_folder("photo_check") as folder, open_results(root, folder) as results:
+            yield results
+        return
+    folder = Path(cache_dir).expanduser() / "photo_check"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.sqlite"
+    with one_process_at_a_time(path.with_suffix(".lock"), "检查这个照片文件夹"):
+        database = _connect(path)
+        with closing(database):
+            yield Results(database, root)
+
+
+def _connect(path):
+    try:
+        database = sqlite3.connect(path)
+        if database.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
+            raise sqlite3.DatabaseError("旧版本")
+        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("损坏")
+        database.execute(_TABLE)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):  # 磁盘、权限的问题，不是文件坏了
+            raise OSError(None, str(error), str(path)) from None
+        database.close()
+        path.unlink()
+        print(f"以前的检查结果 {visible(path)} 不能用了，从头查。")
+        database = sqlite3.connect(path)
+        database.execute(_TABLE)
+    database.execute("CREATE INDEX IF NOT EXISTS by_content ON photos (sha256)")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    return database
+
+
+def _state(path):
+    """(大小, 修改时间)；读不到的每次都算变了。"""
+    try:
+        status = path.stat()
+    except OSError:
+        return -1, None
+    return status.st_size, status.st_mtime_ns
+
+
+def _row(number, result):
+    if len(result) == 1:
+        return (visible(result[0]), *[None] * 7, number)
+    sha256, fingerprint, notes, measured = result
+    return (None, sha256, fingerprint, json.dumps(notes) if notes else None, *measured, number)
