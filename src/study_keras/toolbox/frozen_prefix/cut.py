@@ -17,18 +17,7 @@ def split_model(model):
     """
     import keras
 
-    image = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
-    steps = []  # 按计算的顺序：(层, 各输入张量的 id, 输出张量)
-
-    def call(layer, *args, **kwargs):
-        if isinstance(layer, keras.Sequential) or hasattr(layer, "_run_through_graph"):
-            return _run(layer, args[0], call)
-        inputs = {id(value) for value in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(value)}
-        output = layer(*args, **kwargs)
-        steps.append((layer, inputs, output))
-        return output
-
-    output = _run(model, image, call)
+    image, steps, output = trace(model)
     trained = {id(variable) for variable in model.trainable_variables}
     if not trained:
         raise UserError("模型里没有要训练的层。请让最后几层可以训练（trainable = True）。")
@@ -39,8 +28,29 @@ def split_model(model):
             prefix = keras.Model(image, made, name="prefix")
             if prefix.weights:
                 return prefix, keras.Model(made, output, name="suffix")
-        needed = needed - {id(made)} | inputs
+        needed = needed - {id(made)} | {id(tensor) for tensor in inputs}
     raise UserError("模型从第一层起就要训练，没有什么可以只算一次。请用 --end-to-end。")
+
+
+def trace(model):
+    """把 model 逐层走一遍，嵌套的模型展开。返回 (新的输入, 各步, 输出)。
+
+    各步按计算的顺序，一步是 (层, 各输入张量, 输出张量)。
+    """
+    import keras
+
+    image = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype)
+    steps = []
+
+    def call(layer, *args, **kwargs):
+        if isinstance(layer, keras.Sequential) or hasattr(layer, "_run_through_graph"):
+            return _run(layer, args[0], call)
+        inputs = [value for value in keras.tree.flatten((args, kwargs)) if keras.utils.is_keras_tensor(value)]
+        output = layer(*args, **kwargs)
+        steps.append((layer, inputs, output))
+        return output
+
+    return image, steps, _run(model, image, call)
 
 
 def _run(model, tensor, call):
