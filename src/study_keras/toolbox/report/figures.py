@@ -28,7 +28,7 @@ def new_figure(width, height, columns=1):
 
 def finish(plt, figure, path, svg=True):
     """存成 PNG；svg 为真时另外返回能放进网页的 SVG（Markup）。"""
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=130)
     text = io.StringIO()
     if svg:
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -36,7 +36,7 @@ def finish(plt, figure, path, svg=True):
     image = text.getvalue()[text.getvalue().find("<svg") :]
     image = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", image, count=1)
     image = re.sub(r'<svg ([^>]*?)height="[^"]*"', r'<svg role="img" \1', image, count=1)
-    image = re.sub(r"<metadata>.*?</metadata>", "", image, count=1, flags=re.DOTALL)
+    image = re.sub(r"<(metadata|style)\b.*?</\1>", "", image, flags=re.DOTALL)  # 样式在 page.css 里：这里的没有放行
     return Markup(image.replace(INK, "currentColor"))  # 文字由 matplotlib 转义过
 
 

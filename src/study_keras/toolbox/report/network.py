@@ -1,4 +1,6 @@
-"""模型拆成报告要用的几段：照片 → 缓存的特征 → 特征图 → 池化的特征 → 各类的得分。各段共用同一份权重。"""
+"""模型拆成报告要用的几段：照片 → 特征图 → 池化的特征 → 各类的得分。各段共用同一份权重。"""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +12,6 @@ from toolbox.photos.folder import open_checked
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
-_BATCH = 64
-
 
 class Network:
     """一个训练好的分类模型：特征图经全局平均池化与几个全连接层，最后 softmax。
@@ -19,39 +19,40 @@ class Network:
     Attributes:
         image_size: 模型要的照片大小 (高, 宽)。
         to_map: Keras 模型，照片 (n, 高, 宽, 3) -> 最后一张特征图 (n, h, w, c)。
-        head: Keras 模型，特征图 -> 各类的得分（softmax 之前，score，也叫 logit），(n, 类别数)。
+        head: Keras 模型，特征图 -> 各类的得分（softmax 之前的，score，也叫 logit），(n, 输出数)。
     """
 
     def __init__(self, model):
-        self._frozen, suffix = frozen_prefix.split_model(model)
         image, steps, _ = trace(model)
         feature_map, pooled, last_layer, last_input = _landmarks(steps)
         scores = _without_softmax(last_layer)(last_input)
         self.image_size = model.input_shape[1:3]
         self.to_map = keras.Model(image, feature_map)
         self.head = keras.Model(feature_map, scores)
+        self._to_pooled = keras.Model(image, pooled)
         self._from_pooled = keras.Model(pooled, scores)
-        self._pool = _pool_of(suffix)
 
     def features(self, photos, cache):
-        """每张照片池化的特征，float32 (n, d)；冻结的部分从缓存里来，缺的现算。
+        """每张照片池化的特征，float32 (n, d)；算过的在缓存里，不再算。
+
+        到池化为止，训练好的模型都不会再变，整段当作冻结的部分交给 frozen_prefix.compute：第 1 课的顺序模型训练时
+        存下的正是它；别的模型第一次写报告时算一遍，以后直接用。
 
         Args:
             photos: Photo 的列表。
             cache: cache_options 的结果。
         """
-        cached = frozen_prefix.compute(self._frozen, photos, **cache)
-        blocks = [np.arange(start, min(start + _BATCH, len(cached))) for start in range(0, len(cached), _BATCH)]
-        return np.concatenate([_numpy(self._pool(cached[rows])) for rows in blocks])
+        cached = frozen_prefix.compute(self._to_pooled, photos, **cache)
+        return cached[np.arange(len(photos))]
 
     def scores(self, features):
-        """池化的特征 (n, d) -> 各类的得分 (n, 类别数)。"""
-        return _numpy(self._from_pooled(features))
+        """池化的特征 (n, d) -> 各类的得分 (n, 输出数)。"""
+        return np.asarray(self._from_pooled(features))
 
     def feature_maps(self, photos):
         """每张照片最后的特征图，(n, h, w, c)；照片现读，要的不多。"""
         pixels = np.stack([CLEAN.render(open_checked(photo), self.image_size, 0) for photo in photos])
-        return _numpy(self.to_map(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)))
+        return np.asarray(self.to_map(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)))
 
 
 def load_network(folder):
@@ -72,8 +73,6 @@ def load_network(folder):
 def cache_options(settings):
     """frozen_prefix.compute 的关键字参数：用训练时的缓存，它不在了就用默认的。"""
     recorded = settings.get("cache_dir")
-    from pathlib import Path
-
     exists = isinstance(recorded, str) and Path(recorded).expanduser().is_dir()
     return {"cache_dir": Path(recorded) if exists else CACHE_DIR, "keep": not settings.get("no_cache")}
 
@@ -93,14 +92,3 @@ def _without_softmax(layer):
     linear.build((None, layer.kernel.shape[0]))
     linear.set_weights(layer.get_weights())
     return linear
-
-
-def _pool_of(suffix):
-    """缓存的特征 -> 池化的特征；缓存的已是池化之后的，就原样返回。"""
-    start, steps, _ = trace(suffix)
-    pooled = [made for layer, _, made in steps if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    return keras.Model(start, pooled[-1]) if pooled else lambda features: features
-
-
-def _numpy(tensor):
-    return np.asarray(tensor)

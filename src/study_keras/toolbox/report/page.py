@@ -12,6 +12,7 @@ from toolbox.terminal.files import absolute, folder_written_aside
 from toolbox.terminal.text import visible
 
 PAGE_FILE = "report.html"
+_CHINESE = "U+2014, U+2018-201D, U+2026, U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"  # 汉字与中文标点
 _HERE = Path(__file__).resolve().parent
 
 
@@ -61,9 +62,9 @@ def render(view):
 
 
 def _percent(share):
-    """0.934 -> 93.4 %；整的不写小数。"""
+    """0.934 -> 93.4 %；整的不写小数，空格不断行。"""
     text = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{text} %"
+    return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def _csp_hash(text):
@@ -88,4 +89,5 @@ def _font_face(text):
     content = io.BytesIO()
     font.save(content)
     data = base64.b64encode(content.getvalue()).decode("ascii")
-    return f'\n@font-face {{ font-family: "Noto Sans SC"; src: url(data:font/woff;base64,{data}) format("woff"); }}\n'
+    source = f'src: url(data:font/woff;base64,{data}) format("woff"); unicode-range: {_CHINESE};'
+    return f'\n@font-face {{ font-family: "Report SC"; font-display: block; {source} }}\n'

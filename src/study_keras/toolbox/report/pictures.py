@@ -56,5 +56,5 @@ def overlay(image, heat):
     heat = np.clip(np.asarray(heat.resize(image.size, Image.Resampling.BICUBIC)), 0, 1)
     gray = np.asarray(ImageOps.grayscale(image), np.float32)[..., None]
     colours = colormaps["inferno"](heat)[..., :3].astype(np.float32) * 255
-    share = (0.25 + 0.5 * heat)[..., None]
+    share = (0.1 + 0.6 * heat)[..., None]
     return Image.fromarray((gray * (1 - share) + colours * share).astype(np.uint8))
