@@ -182,8 +182,12 @@ def main(argv=None):
         with stage("评估"):
             metrics = evaluation.report(evaluate(network, data), parts)
         with stage("预测"):
-            predictions = evaluation.prediction_rows(predict(network, data), parts, folder, labels)
-        outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
+            probabilities = predict(network, data)
+            predictions = evaluation.prediction_rows(probabilities, parts, folder, labels)
+        with stage("都不是与校准"):
+            knowledge, limits = evaluation.learn_limits(network, data)
+        outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
+        outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
         metrics = model_folder.save(results, stage, args, folder, weights, labels, **outcome)
     evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
 

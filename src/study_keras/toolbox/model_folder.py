@@ -8,15 +8,22 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
+from toolbox import litert_model
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside
 from toolbox.terminal.stopwatch import peak_memory_mb
+from toolbox.terminal.text import visible
 
 LABELS_FILE = "labels.txt"
 MODEL_FILE = "model.keras"
+LITERT_FILE = "model.tflite"
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
+FORMAT = 2  # 写进 settings.json；文件夹里的东西变得旧版本读不懂时，加一。没有写的是 1：还没有 model.tflite
+_MOST_NAMED = 5
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -61,7 +68,22 @@ def write_json(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def save(results, stage, args, photos, weights, labels, *, metrics, predictions, model=None, history=None):
+def save(
+    results,
+    stage,
+    args,
+    photos,
+    weights,
+    labels,
+    *,
+    metrics,
+    predictions,
+    model=None,
+    history=None,
+    parts=None,
+    probabilities=None,
+    knowledge=None,
+):
     """把一次训练的全部成果写进 results（writing 给出的文件夹），返回补上用时、内存、种子与权重之后的 metrics。
 
     Args:
@@ -72,12 +94,20 @@ def save(results, stage, args, photos, weights, labels, *, metrics, predictions,
         labels: 模型各个输出是什么类别。
         metrics: evaluation.report 的结果。
         predictions: evaluation.prediction_rows 的结果。
-        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、history.csv 与 curves.png。
+        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、model.tflite、history.csv 与 curves.png。
+        parts, probabilities: {部分: 照片}，没有参加训练的各部分的概率 {部分: 数组}；model.tflite 要逐张答得一样。
+        knowledge: none_of_these.Knowledge；没有就不写 thresholds.json 与 training_features.npz。
+
+    Raises:
+        UserError: model.tflite 与 Keras 的答案不同。
     """
     with stage("保存"):
         if model is not None:
             model.save(results / MODEL_FILE)
+            write_litert(results, model, parts, probabilities, photos)
             write_history(results, history)
+        if knowledge is not None:
+            knowledge.save(results)
         write_settings(results, vars(args), weights, photos)
         write_labels(results, labels)
         write_predictions(results, predictions)
@@ -87,8 +117,29 @@ def save(results, stage, args, photos, weights, labels, *, metrics, predictions,
     return metrics
 
 
+def write_litert(folder, model, parts, probabilities, photos):
+    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写。参数同 save。
+
+    Raises:
+        UserError: 有照片答得不一样；点名。
+    """
+    content = litert_model.convert(model)
+    converted = litert_model.LiteRTModel(model_content=content)
+    held_out = [photo for part in probabilities for photo in parts[part]]
+    answers, _ = litert_model.run_on_photos(converted, held_out)
+    differing = litert_model.differing(answers, np.concatenate(list(probabilities.values())))
+    if len(differing):
+        names = "、".join(visible(photos.name(held_out[i])) for i in differing[:_MOST_NAMED])
+        raise UserError(
+            f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
+            "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
+        )
+    (folder / LITERT_FILE).write_bytes(content)
+    print(f"{LITERT_FILE}：在 {len(held_out)} 张没有参加训练的照片上与 Keras 答得一样")
+
+
 def write_settings(folder, settings, weights, photos):
-    """settings.json：全部选项、各包的版本、权重与照片清单的哈希。
+    """settings.json：格式的编号、全部选项、各包的版本、权重与照片清单的哈希、照片里真有的类别。
 
     Args:
         settings: {选项: 值}。
@@ -102,8 +153,9 @@ def write_settings(folder, settings, weights, photos):
         "weights_sha256": weights.sha256,
         "photos_sha256": photo_list_hash(photos.photos),
         "excluded_files": len(photos.problems),
+        "class_names": photos.class_names,
     }
-    write_json(folder / SETTINGS_FILE, {**settings, **extra})
+    write_json(folder / SETTINGS_FILE, {"format": FORMAT, **settings, **extra})
 
 
 def write_labels(folder, labels):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from toolbox.litert_model import convert_graph, new_interpreter
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
@@ -93,10 +94,7 @@ def _to_input(pixels):
 
 
 def _interpreter(**model):
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(**model, num_threads=1)
-    interpreter.allocate_tensors()
+    interpreter = new_interpreter(**model)
     image = interpreter.tensor(interpreter.get_input_details()[0]["index"])
     output = interpreter.get_output_details()[0]["index"]
 
@@ -126,11 +124,7 @@ def _convert(prefix, folder):
     """转换并与 Keras 比对。"""
     import tensorflow as tf
 
-    # 用接受计算图的那个转换器（compat.v1）：from_concrete_functions 会把变量再冻结一遍
-    converter = tf.compat.v1.lite.TFLiteConverter(*_graph_of_constants(prefix))
-    converter.exclude_conversion_metadata = True  # 不写转换环境的说明：为了写它要把整个文件拆开再拼一遍
-    content = converter.convert()
-
+    content = convert_graph(prefix)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *prefix.input_shape[1:]), np.uint8)
     expected = prefix(tf.constant(_to_input(pixels)), training=False).numpy()
     error = np.abs(_interpreter(model_content=content)(pixels) - expected).max()
@@ -140,23 +134,3 @@ def _convert(prefix, folder):
     with written_aside(path, reproducible=True) as file:
         file.write(content)
     return path
-
-
-def _graph_of_constants(prefix):
-    """prefix 的计算图，权重都成了常数：(GraphDef, [输入], [输出])。权重仍是变量的话，转换出的文件里就没有它们。"""
-    import tensorflow as tf
-
-    shape = (1, *prefix.input_shape[1:])
-    if hasattr(prefix, "stateless_call"):  # Keras 3：权重可以当参数传进去，不必先有变量再换成常数，快一倍
-        parts = [[v.numpy() for v in part] for part in (prefix.trainable_variables, prefix.non_trainable_variables)]
-        with tf.Graph().as_default() as graph:
-            image = tf.compat.v1.placeholder(tf.float32, shape)
-            constants = [[tf.constant(value) for value in part] for part in parts]
-            output, _ = prefix.stateless_call(*constants, image, training=False)
-        return graph.as_graph_def(), [image], [output]
-
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2  # tf_keras
-
-    function = tf.function(lambda images: prefix(images, training=False))
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function(tf.TensorSpec(shape)))
-    return frozen.graph.as_graph_def(), frozen.inputs, frozen.outputs

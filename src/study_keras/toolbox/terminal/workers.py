@@ -1,10 +1,11 @@
-"""每个核一个工作进程：给要占着 Python 解释器锁（GIL）的工作用，在线程里它们只能轮流做。"""
+"""用上每个核。要占着 Python 解释器锁（GIL）的工作给进程，在线程里它们只能轮流做；其余的给线程，不必另起进程。"""
 
 import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
@@ -49,6 +50,25 @@ def _prepare_worker():
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
+
+
+def map_in_threads(function, items):
+    """每个核一个线程做 function(item)，按 items 的顺序依次给出结果；随时只有几项在内存里，items 可以没有尽头。
+
+    给大半时间不占解释器锁的工作用：解码、缩放、运行模型。
+    """
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 4 * cores():
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # 出错或 Ctrl-C：还没开始的都取消
+                future.cancel()
 
 
 def cores():
