@@ -93,6 +93,8 @@ def look(network, run, photos, names):
     Args:
         names: 几个列表，每个列表里是每张照片要看的类别。
     """
+    if not photos:  # 一张也没有错
+        return [[] for _ in names]
     feature_maps = network.feature_maps(photos)
     outputs = [[run.output_of[name] for name in column] for column in names]
     return [class_activation_maps(network.head, feature_maps, column) for column in outputs]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from toolbox.none_of_these import calibration_error
 from toolbox.report import metrics
 
 
@@ -57,29 +58,22 @@ def test_intervals_contain_their_value_and_f1_covers_the_truth():
     assert metrics.f1_interval(20, 20)[0] == pytest.approx(2 * 0.83887 / 1.83887, abs=1e-4)  # 一张没错，也不退化
 
 
-def test_softmax_and_temperature():
+def test_softmax():
     scores = np.array([[1000.0, 0.0], [0.0, np.log(3.0)]])
     np.testing.assert_allclose(metrics.softmax(scores), [[1, 0], [0.25, 0.75]])
-    np.testing.assert_allclose(metrics.softmax(scores, 0.5)[1], [0.1, 0.9])
 
 
-def test_temperature_is_found_again():
-    """由得分 z 的概率抽标签，把得分乘 3 就是过分自信三倍：温度应是 3。"""
-    random = np.random.default_rng(1)
-    scores = random.normal(0, 2, (20_000, 5))
-    cumulative = metrics.softmax(scores).cumsum(axis=1)
-    labels = (random.random((20_000, 1)) > cumulative).sum(axis=1)
-    assert metrics.fit_temperature(3 * scores, labels) == pytest.approx(3, rel=0.03)
-
-
-def test_reliability_by_hand():
-    confidence = np.array([0.95, 0.92, 1.0, 0.55, 0.5])
-    rows = metrics.reliability(confidence, np.array([True, True, False, True, False]))
+def test_reliability_by_hand_and_as_in_the_calibration_error():
+    confidence = np.array([0.95, 0.94, 1.0, 0.55, 0.54])
+    right = np.array([True, True, False, True, False])
+    rows = metrics.reliability(confidence, right)
     assert [row["photos"] for row in rows] == [2, 3]
     assert [row["accuracy"] for row in rows] == pytest.approx([0.5, 2 / 3])
-    assert [row["confidence"] for row in rows] == pytest.approx([0.525, 2.87 / 3])
-    assert metrics.calibration_error(rows) == pytest.approx((2 * 0.025 + 3 * 0.29) / 5)
+    assert [row["confidence"] for row in rows] == pytest.approx([0.545, 2.89 / 3])
     assert (rows[0]["low"], rows[0]["high"]) == metrics.wilson(1, 2)
+    error = sum(row["photos"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / 5
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    assert error == pytest.approx(calibration_error(probabilities, np.where(right, 0, 1)))
 
 
 def test_doubtful_labels_are_those_of_cleanlab():

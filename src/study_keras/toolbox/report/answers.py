@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolbox.none_of_these import best_temperature
 from toolbox.report import metrics
 from toolbox.report.held_out import HeldOut, without_changed
 from toolbox.report.network import cache_options
@@ -16,8 +17,8 @@ class Answers:
     Attributes:
         held_out: 还在、没有改过的照片。
         features: 池化的特征，(n, d)。
-        scores: 各个输出的得分，(n, 输出数)；sparse 时输出比类别多。
-        probabilities: 真的出现的各类的概率，(n, 类别数)。
+        outputs: 模型各个输出的概率，(n, 输出数)；sparse 时输出比类别多。
+        probabilities: 其中真的出现的各类的，(n, 类别数)。
         true, predicted: 类别的编号，(n,)。
         temperature: 校准的温度；temperature_from 说它从哪里来。验证照片一张也没有时为 None。
     """
@@ -25,7 +26,7 @@ class Answers:
     class_names: list[str]
     held_out: HeldOut
     features: np.ndarray
-    scores: np.ndarray
+    outputs: np.ndarray
     probabilities: np.ndarray
     true: np.ndarray
     predicted: np.ndarray
@@ -57,24 +58,27 @@ def answer(network, run, held_out):
     cache = cache_options(run.settings)
     every = network.features([*held_out.photos, *held_out.training], cache)
     features, training = every[: len(held_out.photos)], every[len(held_out.photos) :]
-    scores = network.scores(features)
-    columns = [run.output_of[name] for name in run.class_names]
-    probabilities = metrics.softmax(scores)[:, columns]
+    outputs = metrics.softmax(network.scores(features))
     index = {name: i for i, name in enumerate(run.class_names)}
-    predicted = np.array([index[row.predicted] for row in held_out.rows])
-    kept, held_out = without_changed(held_out, probabilities[np.arange(len(predicted)), predicted])
+    output = run.output_of
+    predicted = np.array([output[row.predicted] for row in held_out.rows])
+    kept, held_out = without_changed(held_out, outputs[np.arange(len(predicted)), predicted])
     true = np.array([index[row.true] for row in held_out.rows], int)
-    temperature = _temperature(run, scores[kept], held_out)
-    rows = (features[kept], scores[kept], probabilities[kept], true, predicted[kept])
-    return Answers(run.class_names, held_out, *rows, *temperature), training
+    predicted = np.array([index[row.predicted] for row in held_out.rows], int)
+    outputs = outputs[kept]
+    probabilities = outputs[:, [output[name] for name in run.class_names]]
+    temperature = _temperature(run, outputs, held_out)
+    return Answers(
+        run.class_names, held_out, features[kept], outputs, probabilities, true, predicted, *temperature
+    ), training
 
 
-def _temperature(run, scores, held_out):
+def _temperature(run, outputs, held_out):
     """(温度, 它从哪里来)；只看验证照片。"""
     if run.temperature is not None:
-        return run.temperature, "模型文件夹里的 thresholds.json"
+        return run.temperature, "训练时的验证照片"
     validation = held_out.where("validation")
     if not validation.any():
         return None, ""
     labels = np.array([run.output_of[row.true] for row in held_out.rows])
-    return metrics.fit_temperature(scores[validation], labels[validation]), f"{validation.sum()} 张验证照片"
+    return best_temperature(outputs[validation], labels[validation]), f" {validation.sum()} 张验证照片"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolbox import none_of_these
 from toolbox.report import metrics
 from toolbox.report.answers import Answers
 from toolbox.terminal.text import visible
@@ -107,19 +108,19 @@ def calibration(answers):
     """可靠性图的各数：在测试照片上（没有测试就在验证照片上）校准之前与之后。"""
     part = "test" if answers.held_out.where("test").any() else "validation"
     inside = answers.held_out.where(part)
-    right = answers.right[inside]
-    result = {"part": part, "photos": int(inside.sum()), "temperature": answers.temperature}
-    before = metrics.softmax(answers.scores[inside]).max(axis=1)
-    result["before"] = metrics.reliability(before, right)
-    result["error_before"] = metrics.calibration_error(result["before"])
-    result["mean_before"], result["accuracy"] = float(before.mean()), float(right.mean())
-    result["after"] = None
+    outputs, right = answers.outputs[inside], answers.right[inside]
+    result = {"part": part, "photos": len(right), "temperature": answers.temperature, "accuracy": right.mean()}
+    result |= {"from": answers.temperature_from, "before": _reliability(outputs, right), "after": None}
     if answers.temperature is not None:
-        after = metrics.softmax(answers.scores[inside], answers.temperature).max(axis=1)
-        result["after"] = metrics.reliability(after, right)
-        result["error_after"] = metrics.calibration_error(result["after"])
-        result["from"] = answers.temperature_from
+        result["after"] = _reliability(none_of_these.calibrated(outputs, answers.temperature), right)
     return result
+
+
+def _reliability(outputs, right):
+    confidence = outputs.max(axis=1)
+    rows = metrics.reliability(confidence, right)
+    error = sum(row["photos"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(right)
+    return {"rows": rows, "error": error, "mean": float(confidence.mean())}
 
 
 def summarize(run, studied, held_out, target, stage):

@@ -53,9 +53,11 @@ def draw_curves(history, path):
     return finish(plt, figure, path)
 
 
-def draw_reliability(before, after, path):
-    """校准之前与之后的可靠性图。before、after：metrics.reliability 的结果；after 可以是 None。"""
-    panels = [("校准之前", before, BLUE)] + ([("校准之后", after, ORANGE)] if after else [])
+def draw_reliability(calibration, path):
+    """校准之前与之后的可靠性图。calibration：contents.calibration 的结果。"""
+    panels = [("校准之前", calibration["before"]["rows"], BLUE)]
+    if calibration["after"]:
+        panels.append(("校准之后", calibration["after"]["rows"], ORANGE))
     plt, figure, axes = new_figure(4.2 * len(panels), 3.6, columns=len(panels))
     for axis, (title, rows, colour) in zip(axes, panels, strict=True):
         confidence = np.array([row["confidence"] for row in rows])

@@ -1,9 +1,10 @@
-"""报告里的各个数：混淆矩阵、每一类的指标与区间、校准、可疑的标签。只用 NumPy 与 SciPy。"""
+"""报告里的各个数：混淆矩阵、每一类的指标与区间、校准、可疑的标签。只用 NumPy。"""
 
 import numpy as np
 
+from toolbox.none_of_these import BINS
+
 Z95 = 1.959964  # 标准正态分布的 97.5 % 分位数：95 % 的区间
-BINS = 10  # 可靠性图分几格
 
 
 def confusion_matrix(true, predicted, count):
@@ -57,50 +58,27 @@ def per_class(matrix):
     return rows
 
 
-def softmax(scores, temperature=1.0):
-    """各类的得分 (n, 类别数) 除以温度再 softmax，返回 float64 的概率。"""
-    scaled = np.asarray(scores, np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+def softmax(scores):
+    """各类的得分 (n, 类别数) -> 概率，float64。"""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True).astype(np.float64))
     return powers / powers.sum(axis=1, keepdims=True)
-
-
-def fit_temperature(scores, labels):
-    """使 labels 的平均负对数似然最小的温度（temperature scaling，Guo 等，ICML 2017），在 0.05 与 20 之间。
-
-    Args:
-        scores: 验证照片的得分 (n, 类别数)。
-        labels: 真实类别的编号，(n,)。
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature):
-        probabilities = softmax(scores, np.exp(log_temperature))[np.arange(len(labels)), labels]
-        return -np.log(np.maximum(probabilities, 1e-300)).mean()
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log([0.05, 20]), method="bounded").x))
 
 
 def reliability(confidence, right):
     """可靠性图的各格：[{"photos", "confidence", "accuracy", "low", "high"}]，空的格略去。
 
     Args:
-        confidence: 最大的概率，(n,)；按大小等宽分成 BINS 格。
+        confidence: 最大的概率，(n,)；等宽分成 BINS 格，与 none_of_these.calibration_error 相同。
         right: 认对了没有，bool (n,)。
     """
-    bins = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
+    cells = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     rows = []
-    for k in np.unique(bins):
-        inside = bins == k
+    for cell in np.unique(cells):
+        inside = cells == cell
         low, high = wilson(int(right[inside].sum()), int(inside.sum()))
         mean = {"confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())}
         rows.append({"photos": int(inside.sum()), **mean, "low": low, "high": high})
     return rows
-
-
-def calibration_error(rows):
-    """期望校准误差（expected calibration error，ECE）：各格里 |准确率 - 平均概率|，按张数加权平均。"""
-    photos = sum(row["photos"] for row in rows)
-    return sum(row["photos"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / photos
 
 
 def doubtful_labels(probabilities, labels):

@@ -2,15 +2,13 @@
 
 import csv
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox import model_folder
+from toolbox import model_folder, none_of_these
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import visible
 
-THRESHOLDS_FILE = "thresholds.json"
 _COLUMNS = ["file", "true", "predicted", "probability"]
 
 
@@ -32,7 +30,7 @@ class SavedRun:
         labels: 模型的各个输出是什么类别，可能有重名（sparse 时接在 ImageNet 的 1,000 类之后）。
         history: {"accuracy": [...], ...}，每轮一个数；没有 history.csv 则为空。
         rows: 没有参加训练的每张照片一个 Row。
-        temperature: thresholds.json 里的温度；没有这个文件则为 None。
+        temperature: 模型文件夹里记着的校准的温度；以前的版本没有记，则为 None。
     """
 
     folder: Path
@@ -69,6 +67,7 @@ def open_run(folder):
     if unknown:
         names = "、".join(map(visible, unknown[:5]))
         raise UserError(f"{folder / 'predictions.csv'} 里的类别 {names} 不在 labels.txt 里。{_TRAIN_AGAIN}")
+    knowledge = none_of_these.load(folder)
     return SavedRun(
         folder,
         _read_json(folder / model_folder.SETTINGS_FILE),
@@ -76,7 +75,7 @@ def open_run(folder):
         _read_json(folder / model_folder.METRICS_FILE),
         _read_history(folder / "history.csv"),
         rows,
-        _read_temperature(folder / THRESHOLDS_FILE),
+        knowledge.temperature if knowledge else None,
     )
 
 
@@ -130,12 +129,3 @@ def _read_history(path):
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{path} 里没有 {name} 这一列，或有的不是数。{_TRAIN_AGAIN}") from None
     return history
-
-
-def _read_temperature(path):
-    if not path.exists():
-        return None
-    temperature = _read_json(path).get("temperature")
-    if not isinstance(temperature, int | float) or not math.isfinite(temperature) or temperature <= 0:
-        raise UserError(f"{path} 里的温度（temperature）要是大于 0 的数。{_TRAIN_AGAIN}")
-    return float(temperature)

@@ -81,8 +81,7 @@ def _studied(studied, run, folder):
     large = [answers.photos[i] for i in _shown(chosen)] + [photo for row in neighbours for photo in row]
     small, large = thumbnails([answers.photos[i] for i in chosen.on_map], large)
     calibration = contents.calibration(answers)
-    path = folder / "reliability.png"
-    calibration["figure"] = figures.draw_reliability(calibration["before"], calibration["after"], path)
+    calibration["figure"] = figures.draw_reliability(calibration, folder / "reliability.png")
     view = {"calibration": calibration, "doubtful": chosen.doubtful, "wrong": int((~answers.right).sum())}
     view["mistakes"] = _mistakes(studied, neighbours, large)
     view["right"] = [
