@@ -24,7 +24,7 @@ def wilson(successes, trials):
     share, z2 = successes / trials, Z95**2
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 * np.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return float(max(0, middle - half)), float(min(1, middle + half))
+    return float(min(share, max(0, middle - half))), float(max(share, min(1, middle + half)))  # 舍入不使值落在区间外
 
 
 def f1_interval(both, either):
