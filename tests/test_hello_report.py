@@ -271,16 +271,27 @@ def test_map_keeps_groups_together_and_is_repeatable():
     np.testing.assert_array_equal(points, lesson.map_of_photos(features))
 
 
+def new_context_of(browser):
+    """一个函数，新开一个互不相干的窗口；机器忙时，半分钟可能不够。"""
+
+    def new_context(**options):
+        context = browser.new_context(**options)
+        context.set_default_timeout(300_000)  # 毫秒
+        return context
+
+    return new_context
+
+
 @pytest.fixture(scope="module")
 def browser():
-    """无界面的 Chromium。"""
+    """无界面的 Chromium：一个函数，给出新的窗口（BrowserContext）。"""
     playwright = pytest.importorskip("playwright.sync_api", reason="没有 playwright，跳过网页的测试")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"没有 {CHROMIUM}，跳过网页的测试")
     as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=as_root)
-        yield browser
+        yield new_context_of(browser)
         browser.close()
 
 
@@ -311,7 +322,7 @@ def evil_report(trained, flowers, tmp_path_factory):
 @pytest.mark.slow
 def test_in_a_browser_marks_become_a_change_list(browser, evil_report, tmp_path):
     html, photos, evil = evil_report
-    context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    context = browser(viewport={"width": 390, "height": 844}, accept_downloads=True)
     tab, troubles = context.new_page(), []
     tab.on("console", lambda message: troubles.append(message.text))
     tab.on("pageerror", lambda error: troubles.append(str(error)))
@@ -352,7 +363,7 @@ def test_in_a_browser_marks_become_a_change_list(browser, evil_report, tmp_path)
 @pytest.mark.slow
 def test_no_character_of_the_page_is_a_box(browser, evil_report):
     """每个汉字都由网页自带的字体画出来，不靠这台电脑有没有中文字体。"""
-    tab = browser.new_page()
+    tab = browser().new_page()
     tab.goto(evil_report[0].as_uri())
     tab.evaluate("document.fonts.ready")
     assert tab.evaluate("[...document.fonts].map(font => font.status)") == ["loaded"]
