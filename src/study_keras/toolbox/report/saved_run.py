@@ -1,0 +1,131 @@
+"""读回一次训练：模型文件夹里，模型之外的一切。"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolbox import model_folder, none_of_these
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.text import visible
+
+_COLUMNS = ["file", "true", "predicted", "probability"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """predictions.csv 的一行。"""
+
+    file: str
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass
+class SavedRun:
+    """一次训练留下的记录。
+
+    Attributes:
+        labels: 模型的各个输出是什么类别，可能有重名（sparse 时接在 ImageNet 的 1,000 类之后）。
+        history: {"accuracy": [...], ...}，每轮一个数；没有 history.csv 则为空。
+        rows: 没有参加训练的每张照片一个 Row。
+        temperature: 模型文件夹里记着的校准的温度；以前的版本没有记，则为 None。
+    """
+
+    folder: Path
+    settings: dict
+    labels: list[str]
+    metrics: dict
+    history: dict[str, list[float]]
+    rows: list[Row]
+    temperature: float | None
+
+    @property
+    def class_names(self):
+        """真的出现的类别（有照片的，或被认成的），按模型输出的顺序。"""
+        occurring = {row.true for row in self.rows} | {row.predicted for row in self.rows}
+        position = self.output_of
+        return sorted(occurring, key=lambda name: position[name])
+
+    @property
+    def output_of(self):
+        """{类别: 它是模型的第几个输出}；重名的取后一个，与训练时相同。"""
+        return {label: i for i, label in enumerate(self.labels)}
+
+
+def open_run(folder):
+    """读模型文件夹，返回 SavedRun。
+
+    Raises:
+        UserError: 不是完整的模型文件夹，或有文件损坏、对不上。
+    """
+    folder = model_folder.find(folder)
+    labels = model_folder.read_labels(folder)
+    rows = _read_predictions(folder / "predictions.csv")
+    unknown = sorted({name for row in rows for name in (row.true, row.predicted)} - set(labels))
+    if unknown:
+        names = "、".join(map(visible, unknown[:5]))
+        raise UserError(f"{folder / 'predictions.csv'} 里的类别 {names} 不在 labels.txt 里。{_TRAIN_AGAIN}")
+    knowledge = none_of_these.load(folder)
+    return SavedRun(
+        folder,
+        _read_json(folder / model_folder.SETTINGS_FILE),
+        labels,
+        _read_json(folder / model_folder.METRICS_FILE),
+        _read_history(folder / "history.csv"),
+        rows,
+        knowledge.temperature if knowledge else None,
+    )
+
+
+_TRAIN_AGAIN = "这个模型文件夹不完整或损坏了，请再训练一次。"
+
+
+def _read_json(path):
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"缺 {path}。{_TRAIN_AGAIN}") from None
+    except ValueError:
+        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}")
+    return value
+
+
+def _read_csv(path):
+    """各行，每行一个 {列名: 文字}。"""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except FileNotFoundError:
+        raise UserError(f"缺 {path}。{_TRAIN_AGAIN}") from None
+    except (csv.Error, UnicodeDecodeError):
+        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}") from None
+
+
+def _read_predictions(path):
+    try:
+        rows = [Row(*(row[name] for name in _COLUMNS[:3]), float(row["probability"])) for row in _read_csv(path)]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path} 里的列应是 {'、'.join(_COLUMNS)}。{_TRAIN_AGAIN}") from None
+    if not rows:
+        raise UserError(f"{path} 里一张照片也没有。{_TRAIN_AGAIN}")
+    if not all(0 <= row.probability <= 1 for row in rows):
+        raise UserError(f"{path} 里有不在 0 与 1 之间的概率。{_TRAIN_AGAIN}")
+    return rows
+
+
+def _read_history(path):
+    """能当作数的各列；没有这个文件则为空。"""
+    if not path.exists():
+        return {}
+    history = {}
+    rows = _read_csv(path)
+    for name in ("accuracy", "val_accuracy", "loss", "val_loss"):
+        try:
+            history[name] = [float(row[name]) for row in rows]
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{path} 里没有 {name} 这一列，或有的不是数。{_TRAIN_AGAIN}") from None
+    return history
