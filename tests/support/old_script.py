@@ -7,9 +7,10 @@ import sys
 from conftest import LESSONS_DIR
 
 
-def run(code, folder):
+def run(code, folder, *arguments):
     """在 folder 里运行 code，返回 CompletedProcess，输出是文字。"""
     environment = {**os.environ, "PYTHONPATH": str(LESSONS_DIR), "PYTHONUTF8": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
-    )
+        [sys.executable, "-c", code, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        encoding="utf-8",
+    )  # fmt: skip
