@@ -1,4 +1,4 @@
-"""原教程里 Estimator 的几行，照原样写出来，看各自会怎样；后面跟着改好的一行。由 test_walkthrough_lines.py 在新进程里运行。"""
+"""原教程里 Estimator 的几行，照原样写出来，看各自会怎样；后面跟着改好的一行。由 test_walkthrough_lines.py 运行。"""
 
 import itertools
 
