@@ -1,6 +1,8 @@
-"""第 2 课对第 1 课：同样的划分上几个种子的准确率；Estimator、SavedModel、Keras 与 JPEG 入口的预测是否一致。
+"""第 2 课对第 1 课：同样的划分上几个种子的准确率；同样的起点、没有 Dropout 时两课的预测一致到什么程度；
+Estimator、SavedModel、Keras 与 JPEG 入口的预测是否一致。
 
-用法：python benchmarks/lesson_2.py --images-dir 照片文件夹 --json docs/results/lesson_2.json
+已记在 --json 里的种子不再重做。用法：
+    python benchmarks/lesson_2.py --images-dir 照片文件夹 --json docs/results/lesson_2.json
 """
 
 import json
@@ -16,13 +18,18 @@ sys.path.insert(0, str(LESSONS_DIR))
 
 import numpy as np
 
-from toolbox import model_folder
+from toolbox import evaluation, model_folder
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import IMAGE_SIZE, read_photo
 from toolbox.terminal.arguments import ArgumentParser, positive_int
 from toolbox.terminal.records import read_csv
 from toolbox.terminal.run import run_main
+from toolbox.terminal.stopwatch import Stopwatch
 
+WITHOUT_DROPOUT = (
+    f"import sys; sys.path.insert(0, {str(LESSONS_DIR)!r}); import hello_transfer_learning_2 as lesson; "
+    "lesson.DROPOUT = 0.0; lesson.main(sys.argv[1:])"
+)
 LESSON_1 = "hello_transfer_learning.py", "mobilenetv2_transfer_seq"
 LESSON_2 = "hello_transfer_learning_2.py", "mobilenetv2_estimator"
 
@@ -92,36 +99,82 @@ def agreement(results, images_dir):
     }
 
 
+def start_from(network, reader):
+    """第 1 课的网络换上第 2 课起点的权重，去掉 Dropout。"""
+    import keras
+
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    for layer, in_checkpoint in zip(dense, ("hidden_1", "hidden_2", "probabilities"), strict=True):
+        layer.set_weights([reader.get_tensor(f"{in_checkpoint}/{part}") for part in ("kernel", "bias")])
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0
+
+
+def same_start(args, folder, seed):
+    """两课从同样的权重开始，都没有 Dropout：没有参加训练的照片中，预测相同的比例。
+
+    起点是第 2 课的第 0 个检查点；第 1 课这一边就是它自己的函数。
+    """
+    import tensorflow as tf
+
+    import hello_transfer_learning as lesson
+    from toolbox import course
+
+    name = "same_start"
+    options = ["--images-dir", args.images_dir, "--weights", args.weights, "--output-dir", str(folder), "--name", name]
+    options += ["--seed", str(seed), "--cache-dir", str(folder / "cache")]
+    subprocess.run([sys.executable, "-c", WITHOUT_DROPOUT, *options], check=True, stdout=subprocess.DEVNULL)
+    with open(folder / name / "predictions.csv", encoding="utf-8", newline="") as file:
+        estimator = [row["predicted"] for row in csv.DictReader(file)]
+    options = lesson.parse_arguments(options)
+    photos, weights = course.start(options, Stopwatch())
+    generators, labels = lesson.make_generators(photos, options)
+    model = lesson.build_sequential(lesson.build_base(weights, options), len(labels))
+    network, data = lesson.extract_features(model, generators, options)
+    start_from(network, tf.train.load_checkpoint(str(folder / f"{name}_checkpoints" / "model.ckpt-0")))
+    lesson.train(network, data, options, folder / "logs")
+    parts = {"validation": generators["validation"].photos}
+    rows = evaluation.prediction_rows(lesson.predict(network, data), parts, photos, labels)
+    return float(np.mean([ours == row[2] for ours, row in zip(estimator, rows, strict=True)]))
+
+
+def one_seed(args, seed):
+    """一个种子的全部数字。"""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, options = Path(temporary), ["--cache-dir", str(Path(temporary) / "cache"), "--seed", str(seed)]
+        keras = run(LESSON_1, args, folder, *options)
+        estimator = run(LESSON_2, args, folder, *options)
+        return {
+            "lesson_1": keras[1]["validation"]["accuracy"],
+            "lesson_2": estimator[1]["validation"]["accuracy"],
+            "same_start": same_start(args, folder, seed),
+            "weights": estimator[1]["weights"],
+            **agreement(estimator[0], args.images_dir),
+        }
+
+
 def main(argv=None):
     parser = ArgumentParser("第 2 课对第 1 课：准确率与预测的一致。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
-    parser.add_argument("--seeds", type=positive_int, default=3, metavar="N", help="几个种子")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
+    parser.add_argument("--seeds", type=positive_int, default=5, metavar="N", help="几个种子")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
-    keras, estimator, agreements = [], [], []
-    for seed in range(args.seeds):
-        with tempfile.TemporaryDirectory() as temporary:
-            folder, options = Path(temporary), ["--no-cache", "--seed", str(seed)]  # 冻结部分的输出也从头算
-            keras.append(run(LESSON_1, args, folder, *options))
-            estimator.append(run(LESSON_2, args, folder, *options))
-            agreements.append(agreement(estimator[-1][0], args.images_dir))
-            print(f"种子 {seed}：{agreements[-1]}", flush=True)
-    results = {"weights": estimator[0][1]["weights"], "agreement": agreements}
-    for name, runs in (("lesson_1", keras), ("lesson_2", estimator)):
-        accuracies = [metrics["validation"]["accuracy"] for _, metrics, _ in runs]
-        seconds = [seconds for *_, seconds in runs]
-        results[name] = {"accuracy": accuracies, "mean": float(np.mean(accuracies)), "seconds": seconds}
-    results["difference"] = results["lesson_2"]["mean"] - results["lesson_1"]["mean"]
-    start = time.monotonic()
-    photos = open_folder(args.images_dir).photos
-    results["checked_photos_per_second"] = len(photos) / (time.monotonic() - start)
-    with tempfile.TemporaryDirectory() as temporary:
-        results["steps_per_second"] = steps_per_second(args, Path(temporary))
-    results["jpeg_mean"] = float(np.mean([each["jpeg"] for each in agreements]))
-    print(json.dumps(results, ensure_ascii=False, indent=2))
-    if args.json:
+    results = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else {}
+    seeds = results.setdefault("seeds", [])
+    for seed in range(len(seeds), args.seeds):
+        seeds.append(one_seed(args, seed))
         model_folder.write_json(args.json, results)
+        print(f"种子 {seed}：{seeds[-1]}", flush=True)
+    if "steps_per_second" not in results:
+        start = time.monotonic()
+        photos = open_folder(args.images_dir).photos
+        results["checked_photos_per_second"] = len(photos) / (time.monotonic() - start)
+        with tempfile.TemporaryDirectory() as temporary:
+            results["steps_per_second"] = steps_per_second(args, Path(temporary))
+    model_folder.write_json(args.json, results)
+    print(json.dumps(results, ensure_ascii=False, indent=2))
 
 
 if __name__ == "__main__":

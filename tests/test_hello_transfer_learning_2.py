@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import hello_transfer_learning_2 as lesson
 import lesson_2_run
+import old_script
 from toolbox import drawn_flowers
 from toolbox.estimator import cluster_task
 from toolbox.photos.read import read_photo
@@ -104,6 +105,11 @@ def test_sigterm_saves_a_checkpoint_and_the_same_command_goes_on(trained):
     assert f"训练停在第 300 步，其中 {300 - stopped} 步由这个进程做" in second
 
 
+def test_no_english_warning_in_a_first_and_a_resumed_run(trained):
+    for shown in (trained[1], trained[3]):
+        assert not re.search(r"Warning|WARNING|deprecated|^[WE]0000", shown, re.M), shown
+
+
 def test_every_base_tensor_is_the_pretrained_one_before_and_after_training(trained):
     weights = find.find_weights("auto")
     base = keras.applications.MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=weights.path)
@@ -135,6 +141,35 @@ def test_jpeg_bytes_give_class_names_and_probabilities(served, held_out):
     assert (np.diff(probabilities, axis=1) <= 0).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert np.mean([top.decode() == row["predicted"] for top, row in zip(names[:, 0], rows, strict=True)]) >= 0.98
+
+
+# 两个逻辑 CPU（logical device）要在 TensorFlow 初始化之前设好；lesson 之外的一行
+TWO_DEVICES = """
+import sys
+from toolbox.terminal.tensorflow_start import load_tensorflow
+import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"
+tf = load_tensorflow()
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import hello_transfer_learning_2 as lesson
+lesson.main(sys.argv[1:])
+assert len(tf.config.list_logical_devices("CPU")) == 2
+"""
+
+
+def test_mirrored_on_two_devices(flowers, cache_dir, tmp_path):
+    options = lesson_2_run.options(flowers, cache_dir, tmp_path, "--mirrored", "--steps", 60)
+    done = old_script.run(TWO_DEVICES, tmp_path, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "训练停在第 60 步" in done.stdout and not re.search("Warning|WARNING", done.stderr)
+    assert lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
+
+
+def test_a_repeated_run_says_that_nothing_is_left_to_train(trained, flowers, cache_dir):
+    arguments = lesson_2_run.options(flowers, cache_dir, trained[0], "--steps", 300, "--batch-size", 2)
+    shown = lesson_2_run.run(*arguments)
+    assert "没有什么要训练的" in shown and "--epochs" in shown and "--name" in shown
+    assert lesson_2_run.metrics_of(trained[0])["step"] == 300
 
 
 def test_sparse_labels_on_mirrored_devices(flowers, cache_dir, tmp_path):

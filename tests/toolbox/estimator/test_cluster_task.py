@@ -24,17 +24,21 @@ def test_not_in_a_cluster(monkeypatch):
     assert read(monkeypatch, {}) is None
 
 
-def test_every_trainer_reads_its_own_shard_and_together_they_read_all(monkeypatch):
-    photos = list(range(11))
-    shards = []
+def test_every_trainer_computes_its_own_shard_and_reads_in_its_own_order(monkeypatch):
+    tasks = []
     for role, index in [("chief", 0), ("worker", 0), ("worker", 1)]:
-        task = read(monkeypatch, {"cluster": CLUSTER, "task": {"type": role, "index": index}})
-        shards.append(photos[task.shard])
-    assert sorted(sum(shards, [])) == photos
-    assert min(map(len, shards)) >= 3
+        tasks.append(read(monkeypatch, {"cluster": CLUSTER, "task": {"type": role, "index": index}}))
+    assert [task.shard for task in tasks] == [(1, 3), (2, 3), (3, 3)]
+    assert [task.order for task in tasks] == [0, 1, 2]
     for role in ("ps", "evaluator"):
         task = read(monkeypatch, {"cluster": CLUSTER, "task": {"type": role, "index": 0}})
-        assert photos[task.shard] == []
+        assert task.shard is None and task.order is None
+
+
+@pytest.mark.parametrize("address", ["[::1]:2222", "[2001:db8::7]:2222", "gpu-7.lab.example:2222", "203.0.113.9:1"])
+def test_any_address_of_a_machine_is_accepted(monkeypatch, address):
+    task = read(monkeypatch, {"cluster": {**CLUSTER, "chief": [address]}, "task": CHIEF})
+    assert task.address == address
 
 
 def test_one_process_leads(monkeypatch):
@@ -59,6 +63,15 @@ def test_one_process_leads(monkeypatch):
         ({"cluster": {**CLUSTER, "ps": CLUSTER["chief"]}, "task": CHIEF}, "重复的地址"),
         ({"cluster": {"chief": ["a:1"]}, "task": CHIEF}, "至少 1 个 ps"),
         ({"cluster": {"worker": ["a:1"], "ps": ["a:2"]}, "task": {"type": "worker", "index": 0}}, "1 个 chief"),
+        ("[" * 100_000, "不是一个正常的 JSON 对象"),
+        ('{"cluster": ' + "9" * 5000 + "}", "不是一个正常的 JSON 对象"),
+        ({"task": CHIEF}, "没有 cluster"),
+        ({"cluster": {}, "task": CHIEF}, "没有 cluster"),
+        ({"cluster": CLUSTER, "task": CHIEF, "model_dir": "/tmp/m"}, "model_dir.*--output-dir"),
+        ({"cluster": {**CLUSTER, "ps": ["127.0.0.1:２２２２"]}, "task": CHIEF}, "的 ps 应当是"),
+        ({"cluster": {**CLUSTER, "ps": ["::1:2222"]}, "task": CHIEF}, "的 ps 应当是"),
+        ({"cluster": {**CLUSTER, "ps": [2222]}, "task": CHIEF}, "的 ps 应当是"),
+        ({"cluster": CLUSTER, "task": {"type": "worker", "index": False}}, "的 task 应当像"),
         ({"cluster": CLUSTER}, "的 task 应当像"),
         ({"cluster": CLUSTER, "task": {"type": "worker", "index": "0"}}, "的 task 应当像"),
         ({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}, "只有 2 个"),
@@ -90,9 +103,16 @@ def test_taken_port(listening):
         cluster_task.check_port(Task("chief", 0, {"chief": [listening]}))
 
 
-def test_address_of_another_machine():
-    with pytest.raises(UserError, match="192.0.2.1:2222 不能用"):
-        cluster_task.check_port(Task("chief", 0, {"chief": ["192.0.2.1:2222"]}))
+def test_address_outside_a_router_is_not_this_machines_own():
+    """NAT 后面的机器，TF_CONFIG 里写的是路由器的地址：看的只是端口。"""
+    port = cluster_task.local_cluster.addresses(chief=1)["chief"][0].rpartition(":")[2]
+    cluster_task.check_port(Task("chief", 0, {"chief": [f"192.0.2.1:{port}"]}))
+
+
+def test_port_taken_on_another_address_of_the_machine(listening):
+    port = listening.rpartition(":")[2]
+    with pytest.raises(UserError, match=f"chief 的端口 {port} 已被别的进程占用"):
+        cluster_task.check_port(Task("chief", 0, {"chief": [f"192.0.2.1:{port}"]}))
 
 
 def test_waits_for_those_it_needs(listening):

@@ -101,6 +101,12 @@ def test_no_process_outlives_the_launcher(member, tmp_path, number, code):
     assert (tmp_path / "saved").read_text() == "chief0"
 
 
+def test_a_worker_that_missed_the_training_is_named_and_not_waited_for(member, monkeypatch, capfd):
+    monkeypatch.setattr(local_cluster, "GRACE_SECONDS", 1)
+    local_cluster.launch(member, [plan(ps0="stay", worker1="stay")], [], workers=2)
+    assert "训练已经做完，worker 1 没有赶上" in capfd.readouterr().out
+
+
 def test_refuses_to_start_inside_another_cluster(member, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(UserError, match="unset TF_CONFIG"):

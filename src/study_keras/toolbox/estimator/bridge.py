@@ -1,20 +1,24 @@
 """让原封不动的 tensorflow-estimator 2.15.0 在今天的 TensorFlow 上导入并运行，再以读者熟悉的名字给出来。
 
-TensorFlow 2.16 去掉了 tf.estimator，但那个包是纯 Python 写的，只缺三样东西；这里补上（见三个 _supply 函数），
-此外一行也不改。TensorFlow 1 的老脚本只需把 `import tensorflow as tf` 换成
+TensorFlow 2.16 去掉了 tf.estimator，但那个包是纯 Python 写的，只缺几样东西；这里补上（见各 _supply 函数），
+此外一行也不改。老脚本只需把 `import tensorflow as tf` 换成
 
-    from toolbox.estimator import tf
+    from toolbox.estimator import tf            TensorFlow 2 的脚本；tf.compat.v1.estimator 也在
+    from toolbox.estimator import tf1 as tf     TensorFlow 1 的脚本（见 tensorflow_1）
 
-tf.estimator.X 与 tf.keras.estimator.model_to_estimator 就都回来了。Estimator 只认得 Keras 2，所以导入本模块以后，
-这个进程里的 tf.keras 就是 tf_keras；请在用到 tf.keras 之前导入本模块。
+Estimator 只认得 Keras 2，所以导入本模块以后，这个进程里的 tf.keras 就是 tf_keras，也就不能再用 Keras 3；
+请写在脚本的最前面。不能用的，由 refusals 各用一句话说明。
 """
 
+import contextlib
 import importlib.util
 import os
 import sys
 import types
+import warnings
 from importlib import metadata
 
+from toolbox.estimator import refusals
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.tensorflow_start import load_tensorflow
 
@@ -36,21 +40,28 @@ def _check_versions():
 
 
 def _load_tensorflow_with_keras_2():
-    """导入 TensorFlow，并让 tf.keras 指向 tf_keras。"""
+    """导入 TensorFlow，并让 tf.keras 与 from tensorflow.keras import …… 都指向 tf_keras。"""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tf = load_tensorflow()
-    tf.get_logger().setLevel("ERROR")  # 不显示一串串“已弃用”
-    if not tf.keras.Model.__module__.startswith("tf_keras."):
-        raise UserError("导入 toolbox.estimator 之前，tf.keras 已经是 Keras 3 了。请把这个导入移到脚本的最前面。")
+    tf.get_logger().setLevel("ERROR")  # 不显示一串串“已弃用”：读者正是要用它们
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"tf_keras\.")
+    imported_before = any(name.startswith("tensorflow.keras") for name in sys.modules)
+    if imported_before or not tf.keras.Model.__module__.startswith("tf_keras."):
+        raise UserError(
+            "导入 toolbox.estimator 之前，tf.keras 已经是 Keras 3 了（例如前面有 from tensorflow.keras import ……）。"
+            "请把 from toolbox.estimator import tf 移到脚本的最前面。"
+        )
+    real = "tf_keras.api._v2.keras"
+    for name, module in list(sys.modules.items()):
+        if name.startswith(real):
+            sys.modules["tensorflow.keras" + name.removeprefix(real)] = module
     return tf
 
 
 def _supply_package():
     """代替 tensorflow_estimator/__init__.py：它会导入已被删除的 TPU 模块，所以只给一个空壳，子模块照常从磁盘导入。"""
     name = "tensorflow_estimator"
-    package = types.ModuleType(name)
-    package.__path__ = list(importlib.util.find_spec(name).submodule_search_locations)
-    sys.modules[name] = package
+    sys.modules[name] = importlib.util.module_from_spec(importlib.util.find_spec(name))
 
 
 def _supply_estimator_export():
@@ -80,30 +91,51 @@ def _supply_estimator_training():
     sys.modules[module.__name__] = distribute.estimator_training = module
 
 
+def _supply_tpu():
+    """代替 tf.compat.v1.estimator.tpu：它要的模块已从 TensorFlow 删除；取用其中的名字，得到一句话。"""
+    module = types.ModuleType("tensorflow_estimator._api.v1.estimator.tpu")
+    module.__getattr__ = refusals.no_tpu
+    sys.modules[module.__name__] = module
+
+
+def _supply_old_optimizers(tf):
+    """让 tf.keras.optimizers.Adam 等是 TensorFlow 2.10 以前的那一种：那时的脚本要用它的 get_updates、iterations。"""
+    for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "Ftrl", "Nadam", "RMSprop", "SGD"):
+        setattr(tf.keras.optimizers, name, getattr(tf.keras.optimizers.legacy, name))
+
+
+def _supply_old_strings():
+    """让 pandas 的文字列仍是 object 类型：pandas 3 的新类型，pandas_input_fn 不认得。没有装 pandas 就不用管。"""
+    with contextlib.suppress(ImportError):
+        import pandas
+
+        pandas.set_option("future.infer_string", False)
+
+
 _check_versions()
 tf = _load_tensorflow_with_keras_2()
 _supply_package()
 _supply_estimator_export()
 _supply_estimator_training()
+_supply_tpu()
+_supply_old_optimizers(tf)
+_supply_old_strings()
 
-from tensorflow_estimator.python.estimator.estimator import Estimator, WarmStartSettings
-from tensorflow_estimator.python.estimator.export import export_lib as export
-from tensorflow_estimator.python.estimator.exporter import BestExporter, Exporter, FinalExporter, LatestExporter
-from tensorflow_estimator.python.estimator.inputs import inputs
-from tensorflow_estimator.python.estimator.inputs.inputs import numpy_input_fn
+from tensorflow_estimator._api.v1 import estimator as estimator_v1
+from tensorflow_estimator._api.v2 import estimator as estimator_v2
 from tensorflow_estimator.python.estimator.keras_lib import model_to_estimator
-from tensorflow_estimator.python.estimator.mode_keys import ModeKeys
-from tensorflow_estimator.python.estimator.model_fn import EstimatorSpec
-from tensorflow_estimator.python.estimator.run_config import RunConfig
-from tensorflow_estimator.python.estimator.training import EvalSpec, TrainSpec, train_and_evaluate
 
-CheckpointSaverListener = tf.compat.v1.train.CheckpointSaverListener
-SessionRunHook = tf.compat.v1.train.SessionRunHook
+refusals.refuse(tf)
 
-__all__ = [
-    "BestExporter", "CheckpointSaverListener", "Estimator", "EstimatorSpec", "EvalSpec", "Exporter",
-    "FinalExporter", "LatestExporter", "ModeKeys", "RunConfig", "SessionRunHook", "TrainSpec", "WarmStartSettings",
-    "export", "inputs", "model_to_estimator", "numpy_input_fn", "tf", "train_and_evaluate",
-]  # fmt: skip
+tf.compat.v1.estimator = estimator_v1
+tf.estimator = sys.modules["tensorflow.estimator"] = estimator_v2
+estimator_v2.inputs = estimator_v1.inputs  # TensorFlow 2 里没有；老教程的 tf.estimator.inputs.numpy_input_fn 却最常见
+estimator_v2.model_to_estimator = model_to_estimator
 
-tf.estimator = sys.modules[__name__]  # 老脚本里的 tf.estimator.RunConfig 等照旧
+
+def __getattr__(name):
+    """from toolbox.estimator.bridge import RunConfig 等：tf.estimator 里的名字，也可以一个个导入。"""
+    for namespace in (estimator_v2, estimator_v2.inputs):
+        if hasattr(namespace, name):
+            return getattr(namespace, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

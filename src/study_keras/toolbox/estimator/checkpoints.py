@@ -1,6 +1,7 @@
-"""检查点文件夹归一个模型所有：记下它由什么训练而来，免得接着别人的检查点训练。"""
+"""检查点文件夹归一个模型所有，同一时刻只有一个训练在用；坏了的、写了一半的，都说得出来。"""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 from toolbox.photos.folder import photo_list_hash
@@ -8,6 +9,9 @@ from toolbox.terminal.errors import UserError
 from toolbox.terminal.records import read_json, write_json
 
 RECORD = "made_from.json"
+END = "trained_to.json"
+LOCK = ".in_use.lock"
+_held = []  # 锁要一直留着，进程结束才放开
 
 
 def path(results):
@@ -16,7 +20,7 @@ def path(results):
 
 
 def claim(folder, photos, weights, args):
-    """建立检查点文件夹，记下是由什么训练而来；已经有了，就核对。
+    """建立并占住检查点文件夹，记下是由什么训练而来；已经有了，就核对。
 
     Args:
         folder: path 的结果。
@@ -25,7 +29,7 @@ def claim(folder, photos, weights, args):
         args: 命令行选项；其中 class_mode、seed、sync 不同，也算另一个模型。
 
     Raises:
-        UserError: 里面是另一个模型的检查点，或来历不明的检查点。
+        UserError: 另一个训练正在用它，里面是另一个模型的检查点，或来历不明的检查点。
     """
     made_from = {
         "类别": [args.class_mode, *photos.class_names],
@@ -34,6 +38,8 @@ def claim(folder, photos, weights, args):
         "种子": args.seed,
         "训练方式": "同步" if args.sync else "异步",
     }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    _lock(folder)
     record = Path(folder, RECORD)
     found = read_json(record)  # 没有记下，或记录坏了，都是来历不明
     if found is not None:
@@ -44,10 +50,46 @@ def claim(folder, photos, weights, args):
         raise UserError(
             f"{folder} 里是另一个模型的检查点（{'、'.join(different)}不同）。请用 --name 换个名字，或先移走这个文件夹。"
         )
-    if args.sync:  # 同步训练每次从头来，不留上次的
-        shutil.rmtree(folder, ignore_errors=True)
-    record.parent.mkdir(parents=True, exist_ok=True)
+    _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的
     write_json(record, made_from)
+
+
+def _lock(folder):
+    """占住 folder；锁随进程结束而放开，不论怎样结束。"""
+    import filelock
+
+    lock = filelock.FileLock(Path(folder, LOCK))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
+        ) from None
+    _held.append(lock)
+
+
+def _clear(folder, everything):
+    """清掉被杀的进程写了一半的检查点；everything 则连写好的也清掉。"""
+    for left in Path(folder).iterdir():
+        half_written = ".tempstate" in left.name or (
+            left.name.startswith("model.ckpt-") and left.name.endswith("_temp")
+        )
+        if half_written or (everything and left.name not in (RECORD, LOCK)):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def record_end(folder, step):
+    """chief 训练完了：记下最后一个检查点是第几步，evaluator 等的就是它。"""
+    write_json(Path(folder, END), {"step": step})
+
+
+def end(folder):
+    """record_end 记下的步数；还没有就是 -1。"""
+    step = (read_json(Path(folder, END)) or {}).get("step")
+    return step if isinstance(step, int) else -1
 
 
 def first_checkpoint(folder):
@@ -60,3 +102,38 @@ def continue_from_first(folder):
     import tensorflow as tf
 
     tf.compat.v1.train.update_checkpoint_state(folder, first_checkpoint(folder))
+
+
+def latest_step(folder):
+    """最近的检查点是第几步；没有是 0。"""
+    import tensorflow as tf
+
+    latest = tf.train.latest_checkpoint(folder) or ""
+    _, _, step = latest.rpartition("model.ckpt-")
+    return int(step) if step.isdecimal() else 0
+
+
+@contextmanager
+def errors_explained(folder):
+    """其间 TensorFlow 的各种状态错误，说成一句中文的 UserError：磁盘满了，或检查点坏了。"""
+    import tensorflow as tf
+
+    broken = (
+        tf.errors.DataLossError,
+        tf.errors.NotFoundError,
+        tf.errors.OutOfRangeError,
+        tf.errors.InvalidArgumentError,
+    )
+    try:
+        yield
+    except tf.errors.OpError as error:
+        text = str(error)
+        if "No space left" in text or "Disk quota" in text or isinstance(error, tf.errors.ResourceExhaustedError):
+            if "OOM" in text:
+                raise MemoryError from error
+            raise UserError(f"磁盘满了（{folder}）。请腾出空间，或用 --output-dir 换一个磁盘。") from error
+        if isinstance(error, broken) and ("model.ckpt" in text or "checkpoint" in text.lower()):
+            raise UserError(
+                f"检查点坏了，或缺了一部分（{folder}）。请移走这个文件夹，或用 --name 换个名字，从头训练。"
+            ) from error
+        raise UserError(f"TensorFlow 报告：{type(error).__name__}: {' '.join(text.split())[:200]}。") from error

@@ -5,6 +5,8 @@
 
 import numpy as np
 
+from toolbox import frozen_prefix
+from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import tf_with_estimator as tf
 from toolbox.photos.read import IMAGE_SIZE
 
@@ -30,33 +32,39 @@ def add_features_input(model):
     return keras.Model([image, features], x), keras.Model(image, pooled)
 
 
+def compute(frozen, photos, task, args):
+    """全部训练照片的特征。在集群里先算自己的一份，再取别人算好的，还缺的自己补上；不参加训练的进程不算。"""
+    options = feature_options(args)
+    if task is not None and task.shard is None:
+        photos = []
+    elif task is not None and not args.no_cache:
+        frozen_prefix.compute(frozen, photos, **options | {"shard": task.shard})
+    return frozen_prefix.compute(frozen, photos, **options)
+
+
 def features_input(features, targets, batch_size, seed):
-    """训练的输入函数：从磁盘一批批读缓存的特征，一直给下去；训练到第几步由 max_steps 决定。"""
+    """训练的输入函数：从磁盘一批批读缓存的特征，一直给下去；训练到第几步由 max_steps 决定。
 
-    def batches():
-        random = np.random.default_rng(seed)
-        no_photos = np.zeros((0, *IMAGE_SIZE, 3), np.float32)
-        while True:
-            order = random.permutation(len(features))
-            for chosen in np.split(order, range(batch_size, len(order), batch_size)):
-                yield {"image": no_photos, "features": features[chosen]}, targets[chosen]
+    每一轮的顺序与第 1 课的相同，只看 (seed, 第几轮)。
+    """
 
-    return _streaming(batches, features.shape[1:], targets.shape[1:])
+    def as_two_inputs(rows, labels):
+        return {"image": tf.zeros((0, *IMAGE_SIZE, 3)), "features": rows}, labels
+
+    return lambda: features.batches(targets, batch_size, shuffle=True, seed=seed).map(as_two_inputs).repeat()
 
 
 def photo_input(generator, feature_shape):
-    """评估与预测的输入函数：照片依次一遍，不打乱，最后不足一批的也保留。"""
+    """评估与预测的输入函数：照片依次一遍，不打乱，最后不足一批的也保留。
+
+    数据从生成器流进来。数组若交给 from_tensor_slices，会整个变成计算图里的常数。
+    """
 
     def batches():
         for i in range(len(generator)):  # 直接对 generator 循环永远不会结束
             images, targets = generator[i]
             yield {"image": images, "features": np.zeros((0, *feature_shape), np.float32)}, targets
 
-    return _streaming(batches, feature_shape, generator.targets.shape[1:])
-
-
-def _streaming(batches, feature_shape, target_shape):
-    """数据从生成器流进来。数组若交给 from_tensor_slices，会整个变成计算图里的常数。"""
     features = {"image": tf.TensorSpec((None, *IMAGE_SIZE, 3)), "features": tf.TensorSpec((None, *feature_shape))}
-    signature = features, tf.TensorSpec((None, *target_shape))
+    signature = features, tf.TensorSpec((None, *generator.targets.shape[1:]))
     return lambda: tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)

@@ -76,7 +76,9 @@ class ReportEvaluation(Exporter):
     """evaluator 每评估完一个检查点就打一行。Estimator 没有“评估之后”的钩子，导出器（exporter）恰在那时被调用。"""
 
     name = "report"
+    last_step = -1
 
     def export(self, estimator, export_path, checkpoint_path, eval_result, is_the_final_export):
+        self.last_step = eval_result["global_step"]
         step, accuracy = eval_result["global_step"], eval_result["accuracy"]
         print(f"评估：第 {step} 步，验证准确率 {accuracy:.4f}，损失 {eval_result['loss']:.4f}", flush=True)

@@ -73,21 +73,28 @@ class LocalCluster:
                 self._show(f"[{name}] {line.rstrip()}")
 
     def wait(self):
-        """等到除 ps 以外的进程都正常结束；参数服务器自己从不结束。
+        """等到训练与评估的进程都正常结束；参数服务器自己从不结束。chief 做完后还没有赶上的 worker 不再等。
 
         Raises:
             UserError: 有进程意外结束。
         """
+        deadline = None
         while True:
             codes = {key: process.poll() for key, process in self.processes.items()}
             for (role, index), code in codes.items():
                 if code is not None and (code != 0 or role == "ps"):
                     raise UserError(
                         f"{self._name(role, index)} 意外结束了（退出码 {code}），其余的进程也已结束。"
-                        "原因见它上面的输出；排除之后重新运行同一条命令，会从最近的检查点接着训练。"
+                        "原因见它上面的输出；排除之后重新运行同一条命令。"
                     )
-            if all(code == 0 for (role, _), code in codes.items() if role != "ps"):
+            running = [key for key, code in codes.items() if code is None and key[0] != "ps"]
+            if not running:
                 return
+            if deadline is None and codes.get(("chief", 0)) == 0:
+                deadline = time.monotonic() + GRACE_SECONDS
+            if deadline and time.monotonic() > deadline and all(role == "worker" for role, _ in running):
+                late = "、".join(self._name(*key) for key in running)
+                return self._show(f"训练已经做完，{late} 没有赶上，不再等了。")
             time.sleep(0.2)
 
     def stop(self):

@@ -6,19 +6,33 @@ Keras 3 不能用 MultiWorkerMirroredStrategy（keras 的 issue 20585），tf_ke
 from toolbox.later import tf_with_estimator as tf
 
 
-def fit(strategy, model, loss, train_input, epochs, steps_per_epoch):
+def devices(synchronous, mirrored):
+    """分布策略，要在一切运算之前建立：几个进程同步、一台机器的几个设备同步，或 None。"""
+    if synchronous:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if not mirrored:
+        return None
+    if tf.config.list_physical_devices("GPU"):
+        return tf.distribute.MirroredStrategy()
+    # 两个逻辑 CPU 上，默认的合并梯度的办法会停在第 0 步不动（TensorFlow 2.15 与 2.21 都是）；交给一个设备去合就好
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def fit(strategy, model, compile_with, train_input, epochs, steps_per_epoch):
     """每一步各 worker 算自己的一批，梯度合在一起，大家同时更新。训练好的分类头放回 model。
 
     Args:
         strategy: tf.distribute.MultiWorkerMirroredStrategy，须在一切运算之前建立。
         model: 顺序模型，前两层冻结，其余是要训练的分类头。
-        train_input: 输入函数，给出自己那份的 ({"features": 缓存的特征, ...}, 标签)。
+        compile_with: 函数，编译给它的模型。
+        train_input: 输入函数，给出 ({"features": 缓存的特征, ...}, 标签)。
         steps_per_epoch: 全体合起来一轮几批；每个 worker 各做几分之一。
     """
     _, pool, *head = model.layers
     with strategy.scope():  # 变量在这里建立，才会在各 worker 之间保持相同
         copy = tf.keras.models.clone_model(tf.keras.Sequential([tf.keras.Input(pool.output_shape[1:]), *head]))
-        copy.compile("adam", loss, ["accuracy"])
+        compile_with(copy)
     batches = strategy.distribute_datasets_from_function(
         lambda context: train_input().map(lambda features, targets: (features["features"], targets))
     )

@@ -65,4 +65,5 @@ def require(requirements, **packages):
     """
     missing = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise UserError(f"还没有装 {'、'.join(missing)}。请先运行 {python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}")
+        install = f"{python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}"
+        raise UserError(f"还没有装 {'、'.join(missing)}。请先运行 {install}")
