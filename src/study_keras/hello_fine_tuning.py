@@ -229,8 +229,10 @@ def run_once(args, folder, weights, stage):
             scores, probabilities = evaluate(network, clean)
             metrics = evaluation.report(scores, parts) | {"moved": movement(model, before)}
             predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
-        outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
-        outcome |= {"parts": parts, "probabilities": probabilities}
+        with stage("都不是与校准"):
+            knowledge, limits = evaluation.learn_limits(network, clean)
+        outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
+        outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
     print(f"模型文件夹：{model_folder.target_folder(args.output_dir, args.name)}")
     return metrics

@@ -184,8 +184,10 @@ def main(argv=None):
         with stage("预测"):
             probabilities = predict(network, data)
             predictions = evaluation.prediction_rows(probabilities, parts, folder, labels)
-        outcome = {"metrics": metrics, "predictions": predictions, "model": model, "history": history}
-        outcome |= {"parts": parts, "probabilities": probabilities}
+        with stage("都不是与校准"):
+            knowledge, limits = evaluation.learn_limits(network, data)
+        outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
+        outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
         metrics = model_folder.save(results, stage, args, folder, weights, labels, **outcome)
     evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
 

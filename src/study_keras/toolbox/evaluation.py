@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from toolbox import none_of_these
+from toolbox.frozen_prefix.cut import trace
 from toolbox.photos.split import PART_NAMES
 
 
@@ -45,6 +47,58 @@ def prediction_rows(probabilities, parts, folder, labels):
         for photo, answer in zip(parts[part], answers, strict=True):
             rows.append((folder.name(photo), photo.class_name, labels[answer.argmax()], answer.max()))
     return sorted(rows)
+
+
+def learn_limits(network, data):
+    """记住训练照片的特征，由验证照片定下门槛与温度（见 toolbox/none_of_these.py），打印它们在留出的照片上怎样。
+
+    Args:
+        network: 训练好的网络；里面有全局平均池化，或输入就是池化之后的特征。
+        data: {部分: 一批批的 (照片或特征, 标签)}，没有增强；有测试集就用它衡量，因为门槛与温度没有看过它。
+
+    Returns:
+        (Knowledge, {"calibration": 校准误差, "refused": {部分: 被说成都不是的比例}})，后者写进 metrics.json。
+    """
+    both = with_features(network)
+    seen = {part: _features_and_answers(both, batches) for part, batches in data.items()}
+    (train, _, train_labels), validation = seen["train"], seen["validation"]
+    knowledge = none_of_these.fit(train, train_labels, *validation)
+    refused = {part: float(1 - knowledge.is_known(seen[part][0]).mean()) for part in data if part != "train"}
+    part = "test" if "test" in seen else "validation"
+    _, probabilities, labels = seen[part]
+    calibration = {
+        "part": part,
+        "temperature": knowledge.temperature,
+        "error_before": none_of_these.calibration_error(probabilities, labels),
+        "error_after": none_of_these.calibration_error(
+            none_of_these.calibrated(probabilities, knowledge.temperature), labels
+        ),
+    }
+    errors = "温度 {temperature:.2f}，校准误差 {error_before:.3f} → {error_after:.3f}".format(**calibration)
+    print(f"{PART_NAMES[part]}：{errors}；其中 {refused[part]:.1%} 会被说成都不是")
+    return knowledge, {"calibration": calibration, "refused": refused}
+
+
+def with_features(network):
+    """与 network 共用各层的 Keras 模型，输出 [全局平均池化之后的特征, 各个类别的概率]；没有池化，特征就是输入。"""
+    import keras
+
+    image, steps, probabilities = trace(network)
+    pooled = [made for layer, _, made in steps if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    return keras.Model(image, [pooled[-1] if pooled else image, probabilities])
+
+
+def _features_and_answers(model, batches):
+    """每张照片的特征、各个类别的概率、真实类别的编号，三个数组；batches 打乱的也行。"""
+    if hasattr(batches, "__getitem__"):  # 照片的迭代器用 for 没有尽头
+        batches = (batches[i] for i in range(len(batches)))
+    features, probabilities, labels = [], [], []
+    for images, targets in batches:
+        for rows, output in zip((features, probabilities), model(images, training=False), strict=True):
+            rows.append(np.asarray(output))
+        targets = np.asarray(targets)
+        labels.append(targets.argmax(axis=1) if targets.ndim == 2 else targets.astype(int))
+    return np.concatenate(features), np.concatenate(probabilities), np.concatenate(labels)
 
 
 def summarize(metrics, predictions, folder):

@@ -87,6 +87,7 @@ def save(
     history=None,
     parts=None,
     probabilities=None,
+    knowledge=None,
 ):
     """把一次训练的全部成果写进 results（writing 给出的文件夹），返回补上用时、内存、种子与权重之后的 metrics。
 
@@ -100,6 +101,7 @@ def save(
         predictions: evaluation.prediction_rows 的结果。
         model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、model.tflite、history.csv 与 curves.png。
         parts, probabilities: {部分: 照片}，没有参加训练的各部分的概率 {部分: 数组}；model.tflite 要逐张答得一样。
+        knowledge: none_of_these.Knowledge；没有就不写 thresholds.json 与 training_features.npz。
 
     Raises:
         UserError: model.tflite 与 Keras 的答案不同。
@@ -109,6 +111,8 @@ def save(
             model.save(results / MODEL_FILE)
             write_litert(results, model, parts, probabilities, photos)
             write_history(results, history)
+        if knowledge is not None:
+            knowledge.save(results)
         write_settings(results, vars(args), weights, photos)
         write_labels(results, labels)
         write_predictions(results, predictions)
