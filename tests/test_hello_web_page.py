@@ -24,6 +24,7 @@ from toolbox.terminal.errors import UserError
 from toolbox.web import litertjs
 
 HEADS = ("seq", "model", "sparse", "fine_tuned")
+SIZES = [(224, 224), (300, 200), (333, 500), (300, 376), (300, 377), (97, 640), (1000, 1001), (10, 7), (3, 2000)]
 FLOWERS = ["daisy", "roses", "蒲公英"]
 ANSWERED = "毫秒。"
 AS_BLOB = "const blob = new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]);"
@@ -171,7 +172,7 @@ def choose(page, *files):
     said(page, ANSWERED)
 
 
-@pytest.mark.parametrize("size", [(224, 224), (300, 200), (97, 640), (1000, 1001), (10, 7), (3, 2000)])
+@pytest.mark.parametrize("size", SIZES)
 def test_resizing_is_equal_to_pillow_in_every_pixel(page, tmp_path, size):
     content = photo_bytes(1, width=size[0], height=size[1])
     np.testing.assert_array_equal(page_pixels(page, content), course_pixels(content, tmp_path))

@@ -3,7 +3,7 @@
 export const SIDE = 224;
 const SHORTEST_SIDE = 2 * SIDE; // 大 JPEG 先缩小到几分之一，短边至少还有这么多像素；同 toolbox/photos/read.py
 const PRECISION = 22; // Pillow 的系数是 22 位小数的整数
-const ROWS_AT_ONCE = 256; // 一次只向浏览器要这么多行，手机的内存才够
+const LINES_AT_ONCE = 256; // 一次只向浏览器要这么多行（或列），手机的内存才够
 
 /** 不能当作照片来读；message 是给人看的一句中文。 */
 export class PhotoError extends Error {}
@@ -59,41 +59,53 @@ function isComplete(bytes) {
  * @returns {Float32Array} 224×224×3 个 0 至 255 的整数，RGB
  */
 export function modelInput(source, width, height, shrink = 1) {
-  const canvas = new OffscreenCanvas(width, Math.min(height, ROWS_AT_ONCE));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  const readRows = (top, rows) => {
+  const read = (left, top, columns, rows) => {
+    const canvas = new OffscreenCanvas(columns, rows);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "white"; // 透明处填白
-    context.fillRect(0, 0, width, rows);
-    context.drawImage(source, 0, top, width, rows, 0, 0, width, rows);
-    return context.getImageData(0, 0, width, rows).data;
+    context.fillRect(0, 0, columns, rows);
+    context.drawImage(source, left, top, columns, rows, 0, 0, columns, rows);
+    return context.getImageData(0, 0, columns, rows).data;
   };
-  return Float32Array.from(resize(readRows, width, height, shrink));
+  return Float32Array.from(resize(read, width, height, shrink));
 }
 
 /**
- * Pillow 的 resize((224, 224), BILINEAR)：先横后竖，每次都舍入到 8 位整数。
- * @param readRows (top, rows) => 这几行的 RGBA
+ * Pillow 的 resize((224, 224), BILINEAR)：两个方向各做一次，每次都舍入到 8 位整数。
+ * @param read (left, top, columns, rows) => 这一块的 RGBA
  * @returns {Uint8Array} 224×224×3
  */
-export function resize(readRows, width, height, shrink = 1) {
+function resize(read, width, height, shrink) {
   const smallWidth = Math.ceil(width / shrink);
   const smallHeight = Math.ceil(height / shrink);
-  const across = weights(smallWidth);
-  const narrow = new Uint8Array(smallHeight * SIDE * 3);
-  for (let top = 0; top < height; top += ROWS_AT_ONCE) {
-    const rows = Math.min(ROWS_AT_ONCE, height - top);
-    const rgba = average(readRows(top, rows), width, rows, shrink);
-    for (let y = 0; y < Math.ceil(rows / shrink); y++) {
-      const from = y * smallWidth * 4;
-      const to = (top / shrink + y) * SIDE * 3;
-      across.forEach((window, x) => combine(rgba, from, 4, window, narrow, to + 3 * x));
+  const byColumns = isVerticalFirst(smallWidth, smallHeight);
+  const [lines, originals] = byColumns ? [smallWidth, width] : [smallHeight, height];
+  const [first, second] = [weights(byColumns ? smallHeight : smallWidth), weights(lines)];
+  const narrow = new Uint8Array(lines * SIDE * 3); // 每行（或每列）缩成 224 个
+  for (let start = 0; start < originals; start += LINES_AT_ONCE) {
+    const count = Math.min(LINES_AT_ONCE, originals - start);
+    const block = byColumns
+      ? average(read(start, 0, count, height), count, height, shrink)
+      : average(read(0, start, width, count), width, count, shrink);
+    const across = byColumns ? Math.ceil(count / shrink) : smallWidth;
+    const [next, step] = byColumns ? [4, 4 * across] : [4 * across, 4];
+    for (let line = 0; line < Math.ceil(count / shrink); line++) {
+      const to = (start / shrink + line) * SIDE * 3;
+      first.forEach((window, i) => combine(block, line * next, step, window, narrow, to + 3 * i));
     }
   }
   const result = new Uint8Array(SIDE * SIDE * 3);
-  weights(smallHeight).forEach((window, y) => {
-    for (let x = 0; x < SIDE; x++) combine(narrow, 3 * x, 3 * SIDE, window, result, (y * SIDE + x) * 3);
+  second.forEach((window, j) => {
+    for (let i = 0; i < SIDE; i++) {
+      combine(narrow, 3 * i, 3 * SIDE, window, result, 3 * (byColumns ? i * SIDE + j : j * SIDE + i));
+    }
   });
   return result;
+}
+
+/** Pillow 13 先缩小哪个方向：竖着要去掉的行比横着要去掉的列多一倍以上，就先竖后横（由试验得出）。 */
+function isVerticalFirst(width, height) {
+  return height > SIDE && height - SIDE > 2 * (width - SIDE);
 }
 
 /** 一个方向上，224 个输出各由哪几个输入、以什么权重合成；算法同 Pillow 的 src/libImaging/Resample.c。 */
