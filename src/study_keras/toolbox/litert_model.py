@@ -48,13 +48,18 @@ def convert(model):
         return convert_graph(outputs, preprocess=lambda photo: photo / 127.5 - 1, names=OUTPUTS)
 
 
-def convert_graph(model, preprocess=None, names=()):
-    """模型的 LiteRT 文件（bytes），固定一次一张；preprocess 放在模型之前，names 是各个输出的名字。"""
+def convert_graph(model, preprocess=None, names=(), configure=None):
+    """模型的 LiteRT 文件（bytes），固定一次一张；preprocess 放在模型之前，names 是各个输出的名字。
+
+    configure(converter) 在转换之前再设转换器的选项，例如量化。
+    """
     import tensorflow as tf
 
     # 用接受计算图的那个转换器（compat.v1）：from_concrete_functions 会把变量再冻结一遍
     converter = tf.compat.v1.lite.TFLiteConverter(*_graph_of_constants(model, preprocess, names))
     converter.exclude_conversion_metadata = True  # 不写转换环境的说明：为了写它要把整个文件拆开再拼一遍
+    if configure:
+        configure(converter)
     return converter.convert()
 
 

@@ -1,0 +1,259 @@
+"""第 6 课：导出（export），把模型带到服务器、手机与别的程序里，并逐张证明它还是那个模型。
+
+你会学到：怎样把预处理与类别放进模型，导出成 SavedModel、LiteRT（float32、float16、int8）与 ONNX，
+         怎样量化（quantization），怎样证明导出的与训练的答得一样。
+需要：    第 1 课或第 3 课的模型文件夹与它的照片；ONNX 另要 pip install -r requirements/export.txt。
+多久：    五种格式约一分钟。
+命令：    python src/study_keras/hello_export.py
+预期：    float32 的格式第一名全都相同，int8 的准确率低不到 0.02。讲解见 docs/study_keras/hello_export.md。
+"""
+
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from toolbox import drawn_flowers, litert_model
+from toolbox import model_folder_reader as model_folder
+from toolbox.export import certificate, held_out, readme, runtimes, serving
+from toolbox.later import keras, tf
+from toolbox.photos.read import IMAGE_SIZE
+from toolbox.predictor import Predictor
+from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, temporary_folder
+from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import without_native_messages
+from toolbox.terminal.text import visible
+
+FORMATS = tuple(runtimes.FILES)
+CALIBRATION_PHOTOS = 100  # int8 看这么多张训练照片，定下每一层数值的范围
+SERVED = 4  # --serve-check 发几张
+
+
+def parse_arguments(argv):
+    parser = ArgumentParser("第 6 课：导出模型，逐张证明它与 Keras 答得一样，写出证书。")
+    add = parser.add_argument
+    default = OUTPUT_DIR / "mobilenetv2_transfer_seq"
+    add("model_dir", nargs="?", default=str(default), metavar="MODEL_DIR", help="第 1 课或第 3 课的模型文件夹")
+    add("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="导出哪些格式，不写就是全部")
+    add("--out", default=str(OUTPUT_DIR / "export"), metavar="DIR", help="写在哪里，每个格式一个子文件夹")
+    add("--images-dir", metavar="DIR", help="训练时用的照片文件夹；不写就用模型文件夹里记下的")
+    add("--verify", metavar="DIR", help="不导出，再验一次以前的导出，也可以在另一台机器上")
+    add("--serve-check", action="store_true", help="照 TensorFlow Serving 收到的样子，给 SavedModel 发几个请求")
+    return parser.parse_args(argv)
+
+
+def target_folder(out):
+    """要写进的文件夹；已有的要是以前的导出，以免删掉别的东西。"""
+    target = absolute(out)
+    if target.exists() and not (target / certificate.FILE).is_file() and (target.is_file() or any(target.iterdir())):
+        raise UserError(f"{visible(target)} 已存在，而且不是导出的文件夹。请用 --out 换一个，或先移走它。")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def usable(formats):
+    """去掉缺包的格式，一种一句话；一种也不剩就 UserError。"""
+    kept = []
+    for format in formats:
+        if missing := runtimes.missing_packages(format):
+            print(
+                f"跳过 {format}：没有装 {'、'.join(missing)}。请运行 python -m pip install -r requirements/export.txt"
+            )
+        else:
+            kept.append(format)
+    if not kept:
+        raise UserError("要的格式都缺包，什么也没有导出。请照上面的提示装上。")
+    return kept
+
+
+def with_preprocessing(model):
+    """把预处理接在模型前面：收 0 至 255 的像素。导出的模型带着它，用的人就不会忘。"""
+    photo = keras.Input((*IMAGE_SIZE, 3), name="photo")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(photo)
+    return keras.Model(photo, keras.layers.Activation("linear", name="probabilities")(model(x, training=False)))
+
+
+def export_savedmodel(model, labels, folder):
+    """SavedModel：signature serving_default 收像素，jpeg 收 JPEG 的字节；都给出概率与第一名的名字。"""
+    names = tf.constant(labels)
+
+    def from_pixels(photo):
+        probabilities = model(photo)
+        return {"probabilities": probabilities, "label": tf.gather(names, tf.argmax(probabilities, axis=1))}
+
+    def from_jpeg(photo_bytes):
+        def read(content):
+            pixels = tf.image.resize(tf.io.decode_jpeg(content, channels=3), IMAGE_SIZE, antialias=True)
+            return tf.round(pixels)  # 与 Pillow 一样舍入到整数
+
+        return from_pixels(tf.map_fn(read, photo_bytes, fn_output_signature=tf.float32))
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    pixels = tf.TensorSpec((None, *IMAGE_SIZE, 3), tf.float32, name="photo")
+    archive.add_endpoint("serving_default", from_pixels, input_signature=[pixels])
+    archive.add_endpoint("jpeg", from_jpeg, input_signature=[tf.TensorSpec((None,), tf.string, name="photo_bytes")])
+    archive.write_out(str(folder / "saved_model"), verbose=False)
+
+
+def export_onnx(model, labels, folder):
+    """ONNX：Keras 自己导出，类别写进元数据。"""
+    import onnx
+
+    path = folder / "model.onnx"
+    signature = [keras.InputSpec(shape=(None, *IMAGE_SIZE, 3), dtype="float32", name="photo")]
+    model.export(str(path), format="onnx", input_signature=signature, verbose=False)
+    content = onnx.load(path)
+    content.metadata_props.add(key="labels", value="\n".join(labels))
+    onnx.save(content, path)
+
+
+def export_litert(model, labels, folder, configure=None):
+    """LiteRT：整个模型在一个文件里；类别附在末尾（LiteRT 的惯例：文件后面接一个 zip）。"""
+    content = litert_model.convert_graph(model, names=["probabilities"], configure=configure)
+    (folder / "model.tflite").write_bytes(content)
+    with zipfile.ZipFile(folder / "model.tflite", "a") as archive:
+        archive.writestr("labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def float16(converter):
+    """权重存成 16 位：大小减半，答案几乎不变。"""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def int8(photos):
+    """权重与中间的数都变成 8 位整数；photos 是训练照片，只用来定数值的范围（校准，calibration）。"""
+
+    def configure(converter):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [held_out.pixels_of(photo)[None].astype(np.float32)] for photo in photos
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+
+    return configure
+
+
+def export(format, model, labels, folder, training):
+    """把一个格式写进 folder，连同 labels.txt、README.md 与一张可以试的 photo.jpg。"""
+    folder.mkdir()
+    with without_native_messages():
+        if format == "savedmodel":
+            export_savedmodel(model, labels, folder)
+        elif format == "onnx":
+            export_onnx(model, labels, folder)
+        else:
+            chosen = np.random.default_rng(0).permutation(len(training))[:CALIBRATION_PHOTOS]
+            options = {"litert": None, "litert-fp16": float16, "litert-int8": int8([training[i] for i in chosen])}
+            export_litert(model, labels, folder, options[format])
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    readme.write(format, folder)
+    with temporary_folder("photo") as drawn:
+        drawn_flowers.draw_folder(drawn, per_class=1, workers=1)
+        shutil.copyfile(drawn / "sunflowers" / "0000.jpg", folder / "photo.jpg")
+
+
+def export_all(out, formats, folder, photos):
+    """导出各个格式，逐张与 Keras 比对，写证书。返回 {格式: 证书的一行}。
+
+    Raises:
+        UserError: float32 的格式有照片答得与 Keras 不同。
+    """
+    model = with_preprocessing(keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False))
+    labels = model_folder.read_labels(folder)
+    pixels = photos.pixels()
+    expected = model.predict(pixels.astype(np.float32), verbose=0)
+    kept = {"names": np.array(photos.names), "true": photos.true, "keras": expected}
+    rows = {}
+    with temporary_folder("pixels") as folder:
+        np.save(folder / "pixels.npy", pixels)
+        for format in formats:
+            print(f"{format}：导出，再在 {len(pixels)} 张留出的照片上与 Keras 比对……", flush=True)
+            export(format, model, labels, out / format, photos.training)
+            measured = runtimes.measure(format, out / format, folder / "pixels.npy")
+            certificate.check_exact(format, measured[0], expected, photos.names)
+            rows[format] = certificate.row(format, out / format, measured, expected, photos.true)
+            kept[format] = measured[0]
+    certificate.write(out, rows, kept)
+    return rows
+
+
+def verify(out, photos):
+    """再验一次 out 里的每个格式：文件没有变，答案与当时的相同。
+
+    Raises:
+        UserError: 有哪个不同。
+    """
+    rows, kept = certificate.read(out)
+    if kept["names"].tolist() != photos.names:
+        raise UserError(f"{visible(out)} 不是这个模型文件夹导出的：留出的照片不同。请写出当时的 MODEL_DIR。")
+    problems = []
+    with temporary_folder("pixels") as folder:
+        np.save(folder / "pixels.npy", photos.pixels())
+        for format in usable(rows):
+            problem = certificate.problem_with(format, out / format, rows[format], None, kept)
+            if problem is None:  # 文件没有变，才去运行它
+                answers = runtimes.measure(format, out / format, folder / "pixels.npy")[0]
+                problem = certificate.problem_with(format, out / format, rows[format], answers, kept)
+            print(f"{format}：{problem or '与当时相同'}", flush=True)
+            problems += [f"{format} {problem}"] if problem else []
+    if problems:
+        raise UserError(f"{visible(out)} 与导出时不同：{'；'.join(problems)}。请重新导出。")
+
+
+def serve_check(out, photos):
+    """TensorFlow Serving 会收到什么，SavedModel 会答什么；第一名要与证书里的相同。"""
+    if not (out / "savedmodel").is_dir():
+        raise UserError("--serve-check 要有 SavedModel。请在 --formats 里写上 savedmodel。")
+    model = tf.saved_model.load(str(out / "savedmodel" / "saved_model"))
+    chosen = photos.photos[:: max(1, len(photos.photos) // SERVED)][:SERVED]
+    pixels = np.stack([held_out.pixels_of(photo) for photo in chosen])
+    jpegs = [jpeg_bytes(photo) for photo in chosen]
+    print("\nPOST http://主机:8501/v1/models/模型名:predict")
+    for request in (serving.pixels_request(pixels), serving.jpeg_request(jpegs)):
+        print(f"请求（{len(request)} 字节）：{request[:110]}……")
+        print(f"应答：{serving.answer(model, request)[:300]}……")
+
+
+def jpeg_bytes(photo):
+    """一张照片转正以后的 JPEG 字节：SavedModel 的 jpeg 不看 EXIF。"""
+    from toolbox.photos.read import open_image
+
+    stream = io.BytesIO()
+    open_image(photo.path).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+def report(rows, out):
+    """证书的表，与该说的话。"""
+    print("\n" + certificate.table(rows))
+    for line in filter(None, (certificate.advice(format, entry) for format, entry in rows.items())):
+        print(line)
+    print(f"导出：{visible(out)}，每个格式一个文件夹，怎样用见其中的 README.md；证书是 {certificate.FILE}")
+    print(f"以后再验：python src/study_keras/hello_export.py --verify {visible(out)}")
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    folder = Predictor(args.model_dir).folder  # 打得开就说明模型文件夹完整
+    target = absolute(args.verify) if args.verify else target_folder(args.out)
+    formats = [] if args.verify else usable(args.formats)
+    photos = held_out.find(folder, args.images_dir)
+    if args.verify:
+        verify(target, photos)
+    else:
+        with folder_written_aside(target) as out:
+            rows = export_all(out, formats, Path(folder), photos)
+        report(rows, target)
+    if args.serve_check:
+        serve_check(target, photos)
+
+
+if __name__ == "__main__":
+    run_main(main)

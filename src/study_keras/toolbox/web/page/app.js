@@ -1,0 +1,260 @@
+// 页面：拿到照片（选、拖、粘贴、拍、样张），问模型，把答案画出来。什么也不记住：没有 cookie，没有存储。
+
+import { Camera } from "./camera.js";
+import { loadAbout, loadModel, order } from "./model.js";
+import { decodePhoto, modelInput, PhotoError } from "./pixels.js";
+
+const SHOWN = 5;
+const LONGEST_SIDE = 1200; // 屏幕上的照片最长的一边
+const DARKEST = 190; // 与答案无关的地方变多暗，最多 255
+const element = (id) => document.getElementById(id);
+const about = loadAbout();
+export const loading = loadModel(about); // 测试也用它
+const camera = new Camera(element("video"));
+let current = 0; // 第几次回答；后来的照片已经显示，先前的就不再显示
+let queue = Promise.resolve();
+
+start();
+
+async function start() {
+  listen();
+  try {
+    const { labels, samples } = await about;
+    element("labels").textContent = summary(labels);
+    showSamples(samples);
+    await loading;
+    say("准备好了。");
+  } catch (error) {
+    say(`模型载入不了：${error.message}。请检查文件夹是否完整，或换一个新一些的浏览器。`, true);
+  }
+}
+
+function listen() {
+  element("files").addEventListener("change", (event) => {
+    take([...event.target.files]);
+    event.target.value = ""; // 同一张可以再选一次
+  });
+  document.addEventListener("paste", (event) => takeFrom(event, event.clipboardData, "剪贴板里没有照片。"));
+  for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => drag(event, true));
+  document.addEventListener("dragleave", (event) => event.relatedTarget ?? drag(event, false));
+  document.addEventListener("drop", (event) => {
+    drag(event, false);
+    takeFrom(event, event.dataTransfer, "拖来的不是文件：请先把照片存下来。");
+  });
+  element("show-map").addEventListener("change", () => {
+    element("map").hidden = !element("show-map").checked;
+  });
+  element("camera").addEventListener("click", () => (camera.isOpen ? closeCamera() : openCamera()));
+  element("turn").addEventListener("click", () => openCamera(true));
+  element("shoot").addEventListener("click", shoot);
+}
+
+function drag(event, over) {
+  event.preventDefault();
+  element("stage").classList.toggle("over", over);
+}
+
+function takeFrom(event, transfer, otherwise) {
+  const files = [...(transfer?.files ?? [])];
+  if (files.length) {
+    event.preventDefault();
+    take(files);
+  } else {
+    say(otherwise, true);
+  }
+}
+
+function showSamples(names) {
+  names.forEach((name, i) => {
+    const image = document.createElement("img");
+    image.src = `samples/${name}`;
+    image.alt = `画的花，第 ${i + 1} 张`;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(image);
+    button.addEventListener("click", async () => take([new File([await (await fetch(image.src)).blob()], image.alt)]));
+    element("samples").append(inItem(button));
+  });
+}
+
+/** 一张或几张照片：依次回答；一张坏了，只说它坏了。 */
+function take(files) {
+  closeCamera();
+  const rows = files.length > 1 ? files.map(addRow) : [];
+  if (rows.length) element("list").replaceChildren(...rows.map((row) => inItem(row)));
+  element("list").hidden = !rows.length;
+  files.forEach((file, i) => {
+    queue = queue.then(() => answerFile(file, rows[i]));
+  });
+  return queue;
+}
+
+function addRow(file) {
+  const row = document.createElement("button");
+  row.type = "button";
+  row.textContent = `${visible(file.name)}：……`;
+  row.addEventListener("click", () => answerFile(file, row));
+  return row;
+}
+
+async function answerFile(file, row) {
+  const turn = ++current;
+  element("list").querySelector("[aria-current]")?.removeAttribute("aria-current");
+  row?.setAttribute("aria-current", "true");
+  let text;
+  try {
+    const model = await loading;
+    const began = performance.now();
+    const { bitmap, shrink, note } = await decodePhoto(file);
+    const { width, height } = bitmap;
+    showPhoto(bitmap, width, height);
+    const answer = await ask(model, bitmap, width, height, shrink);
+    bitmap.close();
+    if (turn !== current) return;
+    text = sentence(model, answer);
+    showAnswer(model, answer, Math.round(performance.now() - began), note && `${note}。`);
+    await showMap(model, answer, turn);
+  } catch (error) {
+    const reason = error instanceof PhotoError ? error.message : `没有料到的情况（${error.message}）`;
+    text = `读不出来：${reason}`;
+    if (turn === current) clearAnswer(`${visible(file.name)} ${text}。`);
+  }
+  if (row) row.textContent = `${visible(file.name)}：${text}`;
+}
+
+async function ask(model, source, width, height, shrink) {
+  const pixels = modelInput(source, width, height, shrink);
+  const began = performance.now();
+  const answer = await model.answer(pixels);
+  return { ...answer, milliseconds: performance.now() - began };
+}
+
+function showPhoto(source, width, height) {
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
+  for (const id of ["photo", "map"]) {
+    element(id).width = Math.max(1, Math.round(width * scale));
+    element(id).height = Math.max(1, Math.round(height * scale));
+  }
+  const canvas = element("photo");
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  canvas.hidden = false;
+  element("map").hidden = true;
+  element("empty").hidden = true;
+  element("stage").classList.add("filled");
+}
+
+function showAnswer(model, answer, milliseconds, note = "") {
+  const time = `这张用了 ${milliseconds} 毫秒，其中模型 ${Math.round(answer.milliseconds)} 毫秒。`;
+  say(`${sentence(model, answer)}。${note}${time}`, Boolean(note));
+  element("photo").setAttribute("aria-label", `照片：${sentence(model, answer)}`);
+  showBars(model, answer);
+}
+
+function showBars(model, { probabilities, known }) {
+  element("bars").replaceChildren(...order(probabilities).slice(0, SHOWN).map((i) => {
+    const fill = document.createElement("div");
+    fill.style.width = `${100 * probabilities[i]}%`;
+    const track = document.createElement("div");
+    track.className = "track";
+    track.setAttribute("aria-hidden", "true");
+    track.append(fill);
+    return inItem(inSpan(visible(model.labels[i])), inSpan(percent(probabilities[i])), track);
+  }));
+  element("bars").classList.toggle("doubted", !known);
+  element("unknown").hidden = known;
+  element("result").hidden = false;
+}
+
+/** 激活图画在照片上：不起作用的地方变暗；浏览器把 7×7 的格子放大得平滑。 */
+async function showMap(model, answer, turn) {
+  const values = await model.activation(answer);
+  element("map-choice").hidden = values === null;
+  if (values === null || turn !== current) return;
+  const side = Math.sqrt(values.length);
+  const image = new ImageData(side, side);
+  values.forEach((value, i) => image.data.set([0, 0, 0, DARKEST * (1 - value)], 4 * i));
+  const small = new OffscreenCanvas(side, side);
+  small.getContext("2d").putImageData(image, 0, 0);
+  const canvas = element("map");
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  canvas.hidden = !element("show-map").checked;
+}
+
+function clearAnswer(text) {
+  for (const id of ["photo", "map", "result"]) element(id).hidden = true;
+  element("empty").hidden = false;
+  element("stage").classList.remove("filled");
+  say(text, true);
+}
+
+async function openCamera(turned = false) {
+  try {
+    await camera.open(turned);
+  } catch (error) {
+    closeCamera();
+    say(`相机打不开：${error.message}`, true);
+    return;
+  }
+  current++;
+  for (const id of ["photo", "map", "empty", "list", "map-choice"]) element(id).hidden = true;
+  element("stage").classList.add("filled");
+  element("shoot").hidden = false;
+  element("turn").hidden = !(await camera.hasAnother());
+  element("camera").textContent = "关相机";
+  say("对着它：答案随画面变。");
+  const model = await loading;
+  camera.watch(async (source, width, height) => {
+    const answer = await ask(model, source, width, height, 1);
+    if (camera.isOpen) showBars(model, answer);
+  });
+}
+
+function closeCamera() {
+  if (!camera.isOpen) return;
+  camera.close();
+  for (const id of ["video", "shoot", "turn", "result"]) element(id).hidden = true;
+  element("camera").textContent = "用相机";
+  element("empty").hidden = false;
+  element("stage").classList.remove("filled");
+  say("相机关上了。");
+}
+
+async function shoot() {
+  const photo = await camera.photo();
+  await take([new File([photo], "刚拍的照片")]);
+}
+
+function sentence(model, { probabilities, known }) {
+  const [best] = order(probabilities);
+  const label = `${visible(model.labels[best])}，${percent(probabilities[best])}`;
+  return known ? label : `都不像（最接近的是 ${label}）`;
+}
+
+function summary(labels) {
+  const names = labels.slice(-SHOWN).map(visible).join("、");
+  return labels.length > SHOWN ? `${names} 等 ${labels.length} 类` : names;
+}
+
+const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+/** 看不见、会改变文字方向的字符写成转义，免得文件名捣乱；内容一律用 textContent，不会当成 HTML。 */
+const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16)}`);
+
+function inSpan(text) {
+  const span = document.createElement("span");
+  span.textContent = text;
+  return span;
+}
+
+function inItem(...children) {
+  const item = document.createElement("li");
+  item.append(...children);
+  return item;
+}
+
+function say(text, bad = false) {
+  element("status").textContent = text;
+  element("status").classList.toggle("bad", bad);
+}

@@ -1,0 +1,456 @@
+"""第 7 课：做出的文件夹就是应用；在真的 Chromium 里，它的答案与 Python 里的相同，不向外请求，一张坏的不影响下一张。"""
+
+import io
+import json
+import re
+import shutil
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hello_fine_tuning
+import hello_transfer_learning
+import hello_web_page
+from browser import FAKE_CAMERA, as_data, chromium, served
+from conftest import random_pixels
+from toolbox import litert_model, model_folder_reader, none_of_these
+from toolbox.photos.read import read_photo
+from toolbox.predictor import Predictor
+from toolbox.terminal.errors import UserError
+from toolbox.web import litertjs
+
+HEADS = ("seq", "model", "sparse", "fine_tuned")
+SIZES = [(224, 224), (300, 200), (333, 500), (300, 376), (300, 377), (97, 640), (1000, 1001), (10, 7), (3, 2000)]
+FLOWERS = ["daisy", "roses", "蒲公英"]
+ANSWERED = "毫秒。"
+AS_BLOB = "const blob = new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]);"
+PIXELS = f"""async (data) => {{
+    {AS_BLOB}
+    const {{ decodePhoto, modelInput }} = await import("./pixels.js");
+    const {{ bitmap, shrink }} = await decodePhoto(blob);
+    return [bitmap.width, bitmap.height, shrink, Array.from(modelInput(bitmap, bitmap.width, bitmap.height, shrink))];
+}}"""
+ANSWER = """async (pixels) => {
+    const model = await (await import("./app.js")).loading;
+    const answer = await model.answer(Float32Array.from(pixels));
+    const map = await model.activation(answer);
+    return [Array.from(answer.probabilities), Array.from(answer.features), answer.known, map && Array.from(map)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def packages():
+    """LiteRT.js；没有网络也没有 npm 就跳过。"""
+    try:
+        return litertjs.fetch()
+    except UserError as error:
+        pytest.skip(f"取不到 LiteRT.js，跳过要用它的测试：{error}")
+
+
+def build(head, classes):
+    """没有训练过的模型：权重随机，最后一层放大到概率有高有低。"""
+    weights = SimpleNamespace(path=None, name="random")
+    if head == "fine_tuned":
+        model = hello_fine_tuning.build_model(weights, classes)[1]
+    else:
+        args = SimpleNamespace(model="model" if head == "model" else "seq", trainable_base_layers=0)
+        base = hello_transfer_learning.build_base(weights, args)
+        build_head = (
+            hello_transfer_learning.build_functional if head == "model" else hello_transfer_learning.build_sequential
+        )
+        model = build_head(base, classes)
+    random = np.random.default_rng(0)
+    photo = random.uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
+    last = model.layers[-1]
+    activation, last.activation = last.activation, None
+    scores = model.predict(photo, verbose=0)
+    last.activation = activation
+    last.kernel.assign(last.kernel * 2 / scores.std())
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """trained(head)：各种分类头的模型文件夹，没有训练过，不必下载权重。"""
+    from tensorflow import keras
+
+    output = tmp_path_factory.mktemp("output")
+
+    def train(head):
+        folder = output / head
+        if not folder.exists():
+            keras.utils.set_random_seed(0)
+            folder.mkdir()
+            labels = [*(f"class {i}" for i in range(20)), *FLOWERS] if head == "sparse" else FLOWERS
+            model = build(head, len(labels))
+            model.save(folder / "model.keras")
+            (folder / "model.tflite").write_bytes(litert_model.convert(model))
+            (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+            (folder / "settings.json").write_text(json.dumps({"format": 2, "class_names": FLOWERS}), encoding="utf-8")
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def make_app(trained, packages, tmp_path_factory):
+    """make_app(head)：各种分类头的网页应用，各做一次。"""
+    folder = tmp_path_factory.mktemp("apps")
+
+    def make(head):
+        if not (folder / head).exists():
+            hello_web_page.main([str(trained(head)), "--out", str(folder / head)])
+        return folder / head
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium(*FAKE_CAMERA) as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser):
+    """open_page(app, **options)：打开应用，等它准备好；离开时检查一个向外的请求也没有，一个错也没有。"""
+    pages = []
+
+    def open_it(url, **options):
+        page = browser.new_context(**options).new_page()
+        page.outside, page.errors = [], []
+        page.on("request", lambda request: page.outside.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: "Content Security" in message.text and page.errors.append(message.text))
+        pages.append((page, url))
+        page.goto(url)
+        said(page, "准备好了。")
+        return page
+
+    yield open_it
+    for page, url in pages:
+        assert [asked for asked in page.outside if not asked.startswith((url, "blob:"))] == []
+        assert page.errors == []
+        page.context.close()
+
+
+@pytest.fixture
+def page(make_app, open_page):
+    with served(make_app("seq")) as url:
+        yield open_page(url)
+
+
+def said(page, text):
+    """等页面说出含 text 的一句话。"""
+    page.locator("#status", has_text=text).wait_for()
+
+
+def photo_bytes(seed, format="PNG", width=300, height=200, **options):
+    stream = io.BytesIO()
+    Image.fromarray(random_pixels(seed, height, width)).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def course_pixels(content, tmp_path):
+    path = tmp_path / "photo.bin"
+    path.write_bytes(content)
+    return read_photo(path)
+
+
+def page_pixels(page, content):
+    *_, pixels = page.evaluate(PIXELS, as_data(content))
+    return np.array(pixels).reshape(224, 224, 3)
+
+
+def choose(page, *files):
+    page.set_input_files("#files", [{"name": n, "mimeType": "image/jpeg", "buffer": c} for n, c in files])
+    page.locator("#list", has_not_text="……").wait_for(state="attached")
+    said(page, ANSWERED)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_resizing_is_equal_to_pillow_in_every_pixel(page, tmp_path, size):
+    content = photo_bytes(1, width=size[0], height=size[1])
+    np.testing.assert_array_equal(page_pixels(page, content), course_pixels(content, tmp_path))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright_as_the_course_does(page, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = photo_bytes(2, "JPEG", quality=95, exif=exif)
+    difference = np.abs(page_pixels(page, content) - course_pixels(content, tmp_path))
+    assert difference.max() <= 3
+
+
+@pytest.mark.parametrize("size", [(900, 1400), (2000, 1900), (3700, 3601)])
+def test_large_jpegs_are_shrunk_like_the_decoder_of_the_course(page, tmp_path, size):
+    content = photo_bytes(3, "JPEG", width=size[0], height=size[1], quality=90)
+    difference = np.abs(page_pixels(page, content) - course_pixels(content, tmp_path))
+    assert difference.mean() < 1 and difference.max() <= 6
+
+
+def test_transparent_is_white_and_a_color_profile_changes_nothing(page, tmp_path):
+    stream = io.BytesIO()
+    rgba = np.dstack([random_pixels(4, 60, 80), np.full((60, 80), 255, np.uint8)])
+    rgba[:30, :, 3] = 0
+    Image.fromarray(rgba).save(stream, "PNG")
+    np.testing.assert_array_equal(page_pixels(page, stream.getvalue()), course_pixels(stream.getvalue(), tmp_path))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_answer_and_activation_map_equal_keras(make_app, trained, open_page, head):
+    import tensorflow as tf
+    from tensorflow import keras
+
+    pixels = np.asarray(Image.fromarray(random_pixels(5, 300, 300)).resize((224, 224)), np.float32)
+    with served(make_app(head)) as url:
+        probabilities, features, known, shown = open_page(url).evaluate(ANSWER, pixels.ravel().tolist())
+    made = litert_model.LiteRTModel(model_path=str(trained(head) / "model.tflite"))(pixels)
+    np.testing.assert_allclose(features, made["features"], rtol=1e-3, atol=1e-4)
+    python = Predictor(trained(head)).predict(pixels.astype(np.uint8))
+    np.testing.assert_allclose(probabilities, python.probabilities, atol=1e-4)
+    assert known == python.known and probabilities[int(np.argmax(probabilities))] > 0.4
+
+    model = keras.models.load_model(trained(head) / "model.keras")
+    model.layers[-1].activation = keras.activations.linear  # softmax 之前的得分
+    after = [i for i, layer in enumerate(model.layers) if isinstance(layer, keras.layers.GlobalAveragePooling2D)][-1]
+    outputs = model_folder_reader.classes(trained(head))[1]
+    score = pooled = tf.constant(made["features"][None])
+    with tf.GradientTape() as tape:
+        tape.watch(pooled)
+        for layer in model.layers[after + 1 :]:
+            score = layer(score, training=False)
+        best = score[0, outputs[int(np.argmax(probabilities))]]
+    weighted = np.maximum(made["feature_map"] @ tape.gradient(best, pooled).numpy()[0], 0)
+    np.testing.assert_allclose(shown, (weighted / weighted.max()).ravel(), atol=1e-3)
+
+
+def test_none_of_these_as_in_python(trained, packages, open_page, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(trained("seq"), folder)
+    model = litert_model.LiteRTModel(model_path=str(folder / "model.tflite"))
+    photos = [np.asarray(Image.fromarray(random_pixels(seed, 224, 224)), np.float32) for seed in range(6)]
+    features = np.stack([model(photo)["features"] for photo in photos])
+    unit = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float16)
+    like = dict(neighbours=2, features=unit[:4], labels=np.arange(4, dtype=np.int32), refused_validation=0.0)
+    similarities = none_of_these.Knowledge(temperature=2.0, similarity=0.0, **like).similarity_of(features)
+    knowledge = none_of_these.Knowledge(temperature=2.0, similarity=float(np.median(similarities)), **like)
+    knowledge.save(folder)
+    hello_web_page.main([str(folder), "--out", str(tmp_path / "app")])
+    with served(tmp_path / "app") as url:
+        page = open_page(url)
+        answers = [page.evaluate(ANSWER, photo.ravel().tolist()) for photo in photos]
+        assert [known for _, _, known, _ in answers] == knowledge.is_known(features).tolist()
+        assert {known for _, _, known, _ in answers} == {True, False}
+        expected = none_of_these.calibrated(np.stack([model(photo)["probabilities"] for photo in photos]), 2.0)
+        np.testing.assert_allclose([probabilities for probabilities, *_ in answers], expected, atol=1e-4)
+        strange = answers.index(next(answer for answer in answers if not answer[2]))
+        stream = io.BytesIO()
+        Image.fromarray(random_pixels(strange, 224, 224)).save(stream, "PNG")
+        choose(page, ("x.png", stream.getvalue()))
+        assert page.is_visible("#unknown") and page.inner_text("#status").startswith("都不像（最接近的是 ")
+
+
+def test_one_bad_file_does_not_hurt_the_next(page):
+    good = photo_bytes(6, "JPEG")
+    name = "\u202egpj.<img src=x onerror=alert(1)>.jpg"
+    choose(page, ("截断.jpg", good[: len(good) // 3]), ("文字.jpg", b"hello"), ("空.jpg", b""), (name, good))
+    rows = page.inner_text("#list").splitlines()
+    assert rows[1:3] == ["文字.jpg：读不出来：不是能识别的图片", "空.jpg：读不出来：空文件"]
+    assert rows[0].startswith("截断.jpg：") and ("读不出来" in rows[0] or "不完整" in rows[0])
+    assert re.fullmatch(r"\\u202egpj\.<img src=x onerror=alert\(1\)>\.jpg：(daisy|roses|蒲公英)，[\d.]+ %", rows[3])
+    assert len(rows) == 4 and page.locator("#bars li").count() == 3
+    page.click("#list li:nth-child(2) button")
+    said(page, "读不出来")
+    assert not page.is_visible("#result") and not page.is_visible("#photo")
+
+
+def test_pasting_and_dropping(page):
+    content = as_data(photo_bytes(7))
+    for kind, field in (("paste", "clipboardData"), ("drop", "dataTransfer")):
+        page.evaluate(
+            f"""([data, kind, field]) => {{
+            {AS_BLOB}
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([blob], "给的.png"));
+            const event = new Event(kind, {{ bubbles: true, cancelable: true }});
+            Object.defineProperty(event, field, {{ value: transfer }});
+            document.getElementById("status").textContent = "";
+            document.body.dispatchEvent(event);
+        }}""",
+            [content, kind, field],
+        )
+        said(page, ANSWERED)
+        assert page.is_visible("#photo")
+
+
+def test_keyboard_alone_reaches_everything_and_readers_hear_the_answer(page):
+    reached = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("document.activeElement.id || document.activeElement.parentElement.parentElement.id")
+        )
+    assert reached == ["files", "camera", "samples", "samples"]
+    page.keyboard.press("Enter")
+    said(page, ANSWERED)
+    assert page.get_attribute("#status", "role") == "status"
+    assert page.get_attribute("#photo", "aria-label").startswith("照片：")
+    assert all(image.get_attribute("alt") for image in page.query_selector_all("img"))
+    assert page.is_visible("#map")
+    page.keyboard.press("Shift+Tab")
+    page.uncheck("#show-map")
+    assert not page.is_visible("#map")
+
+
+def test_fits_a_phone(make_app, open_page):
+    with served(make_app("seq")) as url:
+        page = open_page(url, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+        choose(page, ("一张.jpg", photo_bytes(8, "JPEG")), ("名字很长" * 30 + ".jpg", photo_bytes(9, "JPEG")))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_remembers_nothing(page):
+    choose(page, ("x.jpg", photo_bytes(10, "JPEG")))
+    assert page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+    assert page.evaluate("async () => [(await indexedDB.databases()).length, (await caches.keys()).length]") == [0, 0]
+
+
+def test_content_security_policy_stops_what_does_not_belong(browser, make_app):
+    with served(make_app("seq")) as url:
+        page = browser.new_context().new_page()
+        page.goto(url)
+        said(page, "准备好了。")
+        refused = """async () => {
+            const blocked = [];
+            document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+            await fetch("http://127.0.0.1:9/x").catch(() => {});
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            try { eval("window.ran = true"); } catch {}
+            await new Promise((resolve) => setTimeout(resolve, 100));
+            return [blocked.map((name) => name.split("-").slice(0, 2).join("-")).sort(), window.ran ?? false];
+        }"""
+        assert page.evaluate(refused) == [["connect-src", "script-src", "script-src"], False]
+        page.context.close()
+
+
+def test_camera_names_what_it_sees_and_takes_a_photo(page):
+    page.click("#camera")
+    page.wait_for_selector("#bars li")
+    assert page.is_visible("#video") and page.inner_text("#camera") == "关相机"
+    page.click("#shoot")
+    said(page, ANSWERED)
+    assert page.is_visible("#photo") and not page.is_visible("#video") and page.inner_text("#camera") == "用相机"
+    assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
+def test_a_refused_camera_is_one_sentence(make_app):
+    with chromium("--deny-permission-prompts") as running, served(make_app("seq")) as url:
+        page = running.new_context().new_page()
+        page.goto(url)
+        said(page, "准备好了。")
+        page.click("#camera")
+        said(page, "相机打不开：")
+        choose(page, ("x.jpg", photo_bytes(11, "JPEG")))
+
+
+def test_the_folder_is_the_app(make_app, trained):
+    app = make_app("seq")
+    about = json.loads((app / "app.json").read_text(encoding="utf-8"))
+    assert about["labels"] == FLOWERS and about["outputs"] == [0, 1, 2]
+    assert (app / "model.tflite").read_bytes() == (trained("seq") / "model.tflite").read_bytes()
+    assert sorted(path.name for path in (app / "samples").iterdir()) == sorted(about["samples"])
+    assert {path.name for path in (app / "litert" / "wasm").iterdir()} == set(litertjs.WASM)
+    for name in ("index.html", "app.js", "style.css"):
+        assert not re.search(r"https?://|//[a-z]+\.[a-z]", (app / name).read_text(encoding="utf-8"))
+
+
+def test_an_old_app_is_replaced_and_another_folder_is_not_touched(make_app, trained, tmp_path):
+    app = tmp_path / "app"
+    shutil.copytree(make_app("seq"), app)
+    (app / "app.js").write_text("旧的", encoding="utf-8")
+    hello_web_page.main([str(trained("seq")), "--out", str(app)])
+    assert (app / "app.js").read_bytes() == (hello_web_page.PAGE_DIR / "app.js").read_bytes()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("私人", encoding="utf-8")
+    with pytest.raises(UserError, match="不是网页应用"):
+        hello_web_page.main([str(trained("seq")), "--out", str(mine)])
+    assert [path.name for path in mine.iterdir()] == ["diary.txt"]
+
+
+def test_a_head_that_is_not_dense_has_no_map(open_page, make_app, tmp_path):
+    app = tmp_path / "app"
+    shutil.copytree(make_app("seq"), app)
+    about = json.loads((app / "app.json").read_text(encoding="utf-8"))
+    (app / "app.json").write_text(json.dumps(about | {"head": None}), encoding="utf-8")
+    with served(app) as url:
+        page = open_page(url)
+        choose(page, ("x.jpg", photo_bytes(12, "JPEG")))
+        assert page.is_visible("#bars") and not page.is_visible("#map-choice") and not page.is_visible("#map")
+
+
+def test_a_missing_model_is_said_in_the_page(browser, make_app, tmp_path):
+    app = tmp_path / "app"
+    shutil.copytree(make_app("seq"), app)
+    (app / "model.tflite").unlink()
+    with served(app) as url:
+        page = browser.new_context().new_page()
+        page.goto(url)
+        said(page, "模型载入不了：")
+        page.context.close()
+
+
+def test_server_types_no_listing_and_nothing_outside(make_app):
+    with served(make_app("seq")) as url:
+        types = {"app.js": "text/javascript", "litert/wasm/litert_wasm_internal.wasm": "application/wasm"}
+        for name, expected in types.items():
+            with urllib.request.urlopen(url + name) as answer:
+                assert answer.headers["Content-Type"] == expected
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        for name in ("samples/", "../seq/app.json", "%2e%2e/%2e%2e/etc/passwd"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(url + name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["seq", "model"])
+def test_every_held_out_real_photo_is_answered_as_in_python(
+    real_photos, packages, open_page, tmp_path, cache_dir, model
+):
+    """真实照片：网页里的第一名与 LiteRT 在 Python 里的相同，概率相差至多 0.02。"""
+    paths = ["--output-dir", str(tmp_path), "--cache-dir", str(cache_dir), "--name", "m", "--model", model]
+    hello_transfer_learning.main(["--images-dir", str(real_photos), *paths])
+    hello_web_page.main([str(tmp_path / "m"), "--out", str(tmp_path / "app")])
+    names = [line.split(",")[0] for line in (tmp_path / "m" / "predictions.csv").read_text("utf-8").splitlines()[1:]]
+    files = [real_photos / name for name in names]
+    python = litert_model.LiteRTModel(model_path=str(tmp_path / "m" / "model.tflite"))
+    made = [python(read_photo(path)) for path in files]
+    probabilities = np.stack([answer["probabilities"] for answer in made])
+    knowledge = none_of_these.load(tmp_path / "m")
+    known = np.full(len(files), True)
+    if knowledge:
+        probabilities = none_of_these.calibrated(probabilities, knowledge.temperature)
+        known = knowledge.is_known(np.stack([answer["features"] for answer in made]))
+    labels = model_folder_reader.read_labels(tmp_path / "m")
+    with served(tmp_path / "app") as url:
+        page = open_page(url)
+        page.set_default_timeout(120_000)
+        for start in range(0, len(files), 50):
+            page.set_input_files("#files", files[start : start + 50])
+            page.locator("#list", has_not_text="……").wait_for()
+            rows = page.inner_text("#list").splitlines()
+            assert len(rows) == len(files[start : start + 50])
+            for row, path, p, is_known in zip(rows, files[start:], probabilities[start:], known[start:], strict=False):
+                label = re.search(rf"({'|'.join(map(re.escape, labels))})，([\d.]+) %", row.removeprefix(path.name))
+                second, first = np.sort(p)[-2:]
+                assert label[1] == labels[p.argmax()] or first - second < 0.01, row
+                assert abs(float(label[2]) / 100 - p[labels.index(label[1])]) <= 0.02, (row, p)
+                assert ("都不像" in row) == (not is_known), row
