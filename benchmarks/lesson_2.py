@@ -125,8 +125,7 @@ def same_start(args, folder, seed):
     options = ["--images-dir", args.images_dir, "--weights", args.weights, "--output-dir", str(folder), "--name", name]
     options += ["--seed", str(seed), "--cache-dir", str(folder / "cache")]
     subprocess.run([sys.executable, "-c", WITHOUT_DROPOUT, *options], check=True, stdout=subprocess.DEVNULL)
-    with open(folder / name / "predictions.csv", encoding="utf-8", newline="") as file:
-        estimator = [row["predicted"] for row in csv.DictReader(file)]
+    estimator = [row["predicted"] for row in read_csv(folder / name / "predictions.csv")]
     options = lesson.parse_arguments(options)
     photos, weights = course.start(options, Stopwatch())
     generators, labels = lesson.make_generators(photos, options)
