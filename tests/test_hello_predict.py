@@ -54,6 +54,7 @@ def run(model, capsys):
     """run(*参数)：运行 main，返回 (退出码, 标准输出, 标准错误)。"""
 
     def run(*arguments, model=model):
+        capsys.readouterr()  # 之前的（例如训练时的）输出不算
         code = 0
         try:
             lesson.main([*([str(model)] if model else []), *map(str, arguments)])
