@@ -1,5 +1,6 @@
 """画页面里的示意图：python docs/draw_pictures.py，写到 docs/images/。"""
 
+import json
 import sys
 from pathlib import Path
 
@@ -73,6 +74,29 @@ def draw_prediction(path):
     pyplot().close(figure)
 
 
+def draw_none_of_these(path):
+    """两种分数在留出的真照片与陌生的图片上的分布；数取自 docs/results/none_of_these.json。"""
+    import numpy as np
+
+    plt = pyplot()
+    record = json.loads((PROJECT_DIR / "docs" / "results" / "none_of_these.json").read_text(encoding="utf-8"))
+    groups = record["lesson_1_seq"]["histograms"]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    titles = {"max_probability": "最大的概率", "similarity": "与第十近的训练照片的相似度"}
+    for axis, (score, title) in zip(axes, titles.items(), strict=True):
+        known = groups["shipped"][score]
+        strange = np.sum([groups[name][score]["strangers"] for name in ("shipped", "textures")], axis=0)
+        edges = np.linspace(0, 1, len(strange) + 1)
+        for counts, colour, label in ((known["test"], FROZEN, "留出的真花"), (strange, TRAINED, "陌生的图片")):
+            axis.stairs(np.divide(counts, np.sum(counts)), edges, fill=True, color=colour, alpha=0.8, label=label)
+        axis.axvline(known["threshold"], color="#555555", linestyle="--", label="门槛：验证照片的 5 %")
+        axis.set(title=title, yticks=[])
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 if __name__ == "__main__":
     draw_frozen_prefix(PROJECT_DIR / "docs" / "images" / "frozen_prefix.png")
     draw_prediction(PROJECT_DIR / "docs" / "images" / "prediction.png")
+    draw_none_of_these(PROJECT_DIR / "docs" / "images" / "none_of_these.png")
