@@ -7,6 +7,8 @@ from pathlib import Path
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src" / "study_keras"))
 
+import numpy as np
+
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.plots import pyplot
 from toolbox.terminal.run import run_main
@@ -83,12 +85,32 @@ def draw_lesson_1_curves(path):
     plt.close(figure)
 
 
+def draw_none_of_these(path):
+    """两种分数在留出的真照片与陌生的图片上的分布。"""
+    plt = pyplot()
+    groups = load("none_of_these")["lesson_1_seq"]["histograms"]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    titles = {"max_probability": "最大的概率", "similarity": "与第十近的训练照片的相似度"}
+    for axis, (score, title) in zip(axes, titles.items(), strict=True):
+        known = groups["shipped"][score]
+        strange = np.sum([groups[name][score]["strangers"] for name in ("shipped", "textures")], axis=0)
+        edges = np.linspace(0, 1, len(strange) + 1)
+        for counts, colour, label in ((known["test"], "#b8cfe5", "留出的真花"), (strange, "#f4b183", "陌生的图片")):
+            axis.stairs(np.divide(counts, np.sum(counts)), edges, fill=True, color=colour, alpha=0.8, label=label)
+        axis.axvline(known["threshold"], color="#555555", linestyle="--", label="门槛：验证照片的 5 %")
+        axis.set(title=title, yticks=[])
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main(argv=None):
     ArgumentParser("由 docs/results/ 里的记录画图，写到 docs/images/。").parse_args(argv)
     images = PROJECT_DIR / "docs" / "images"
     draw_accuracy_against_seconds(images / "accuracy_against_seconds.png")
     draw_wrong_ways(images / "fine_tuning_wrong_ways.png")
     draw_lesson_1_curves(images / "lesson_1_curves.png")
+    draw_none_of_these(images / "none_of_these.png")
 
 
 if __name__ == "__main__":

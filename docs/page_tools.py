@@ -135,3 +135,33 @@ def photo_check_speed():
     table(["做法", "是经典做法一轮的几分之几"], ratios)
     sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
     cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
+
+
+def strangers_table(way):
+    """放入一种做法的模型认出多少陌生的（benchmarks/none_of_these.py 的记录）：一行一种，每种分数一格。"""
+    record = load("none_of_these.json")
+    found = record[way]["strangers"]
+    rows = [[STRANGERS[name], *(_refused(found[name][score]) for score in SCORES)] for name in STRANGERS if name in found]
+    for name, scores in record[way]["class_left_out"].items():
+        label = "留出一类，五类平均" if name == "all" else f"留出 {name}"
+        rows.append([label, *(_refused(scores[score]) for score in SCORES)])
+    table(["陌生的", *SCORES.values()], rows)
+
+
+def _refused(numbers):
+    return f"{numbers['refused']['mean']:.0%}（{numbers['auroc']['mean']:.3f}）"
+
+
+def calibration_table():
+    """放入各种做法校准前后的误差，与留出的真照片被误拒多少。"""
+    record, rows = load("none_of_these.json"), []
+    for way, label in (("lesson_1_seq", "第 1 课"), ("lesson_1_model", "第 1 课 --model model"), ("lesson_3", "第 3 课")):
+        if way in record:
+            numbers = record[way]["calibration"] | {"test": record[way]["refused"]["test"]}
+            cells = [_range(numbers[key]) for key in ("temperature", "error_before", "error_after", "test")]
+            rows.append([label, len(numbers["test"]["values"]), *cells])
+    table(["做法", "种子数", "温度", "校准前的误差", "校准后的误差", "测试照片被误拒"], rows)
+
+
+def _range(numbers):
+    return f"{numbers['mean']:.3f}（{numbers['lowest']:.3f} 至 {numbers['highest']:.3f}）"

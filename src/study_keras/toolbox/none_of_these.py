@@ -146,7 +146,7 @@ def calibrated(probabilities, temperature):
 def best_temperature(probabilities, labels):
     """使这些照片的负对数似然（negative log-likelihood）最小的温度，在 TEMPERATURES 之内，误差不到千分之一。
 
-    一张也没有认错时，温度越低似然越高，没有尽头。所以像 Platt（1999）那样给每个答案留 1 / (张数 + 2) 的余地，
+    一张也没有认错时，温度越低似然越高，没有尽头。那时像 Platt（1999）那样给每个答案留 1 / (张数 + 2) 的余地，
     平分给其余的类别：照片越少余地越大，越不敢说十拿九稳。
 
     Args:
@@ -154,7 +154,7 @@ def best_temperature(probabilities, labels):
         labels: (张数,)，真实类别的编号。
     """
     logits = np.log(np.maximum(np.asarray(probabilities, np.float64), SMALLEST))
-    doubt = 1 / (len(labels) + 2)
+    doubt = 1 / (len(labels) + 2) if (logits.argmax(axis=1) == labels).all() else 0
     true = np.arange(len(labels)), np.asarray(labels)
 
     def loss(log_temperature):
