@@ -137,11 +137,26 @@ def photo_check_speed():
     cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
 
 
+SCORES = {"max_probability": "最大的概率", "similarity": "只看相似度", "familiarity": "两样一起（课程用的）"}
+STRANGERS = {
+    "shipped": "几个包自带的图片",
+    "textures": "画的花纹",
+    "drawn_flowers": "画的花",
+    "real_flowers": "真花",
+    "other_ants": "蚂蚁的照片",
+    "other_bees": "蜜蜂的照片（多停在花上）",
+    "flower_picture": "一张花的照片与它的四角",
+}
+NONE_OF_THESE_WAYS = {"lesson_1_seq": "第 1 课", "lesson_1_model": "第 1 课 --model model", "lesson_3": "第 3 课"}
+
+
 def strangers_table(way):
     """放入一种做法的模型认出多少陌生的（benchmarks/none_of_these.py 的记录）：一行一种，每种分数一格。"""
     record = load("none_of_these.json")
     found = record[way]["strangers"]
-    rows = [[STRANGERS[name], *(_refused(found[name][score]) for score in SCORES)] for name in STRANGERS if name in found]
+    rows = []
+    for name in (name for name in STRANGERS if name in found):
+        rows.append([STRANGERS[name], *(_refused(found[name][score]) for score in SCORES)])
     for name, scores in record[way]["class_left_out"].items():
         label = "留出一类，五类平均" if name == "all" else f"留出 {name}"
         rows.append([label, *(_refused(scores[score]) for score in SCORES)])
@@ -155,7 +170,7 @@ def _refused(numbers):
 def calibration_table():
     """放入各种做法校准前后的误差，与留出的真照片被误拒多少。"""
     record, rows = load("none_of_these.json"), []
-    for way, label in (("lesson_1_seq", "第 1 课"), ("lesson_1_model", "第 1 课 --model model"), ("lesson_3", "第 3 课")):
+    for way, label in NONE_OF_THESE_WAYS.items():
         if way in record:
             numbers = record[way]["calibration"] | {"test": record[way]["refused"]["test"]}
             cells = [_range(numbers[key]) for key in ("temperature", "error_before", "error_after", "test")]
