@@ -41,7 +41,7 @@ LABEL_SMOOTHING = 0.1
 DROPOUT = 0.2
 WARM_UP = 0.1  # 前十分之一的步数里，学习率从零升到最高
 PATIENCE = 3  # 验证损失几轮不降就停
-MOST_WEIGHT = 5  # 类别权重的上限：再大，几张照片就左右了每一步
+MOST_WEIGHT = 5  # 类别权重的上限：再大，几张照片就左右了每一步；与别的上限没有细比
 PHASES = ("训练分类头", "训练最后几块")
 
 
@@ -227,10 +227,11 @@ def keep_the_better(model, network, data, args, head_alone, histories):
     better = PHASES[after <= before]
     print(f"验证损失：只训练分类头 {before:.4f}，微调之后 {after:.4f}；留下{better}之后的模型。")
     if better == PHASES[0]:
+        print("微调没有更好。再试各个学习率（100 步），好建议一个……", flush=True)
         model.set_weights(head_alone)
         rate = min(find_learning_rate(network, data["train"])[2], args.learning_rate / 3)  # 总比这次的小
         model.set_weights(head_alone)
-        print(f"微调没有更好。建议：--learning-rate {rate:.0e}，或从更靠后的层解冻：--unfreeze-from block_16_expand。")
+        print(f"建议：--learning-rate {rate:.0e}，或从更靠后的层解冻：--unfreeze-from block_16_expand。")
     return better
 
 

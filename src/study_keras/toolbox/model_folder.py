@@ -200,7 +200,8 @@ def curves(history):
         axis.plot(epochs, history[key], marker="o", label="训练")
         axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
         _mark_phases(axis, history.get("phase", ()))
-        axis.set(title=title, xlabel="轮（epoch）")
+        axis.set_title(title, pad=18 if "phase" in history else None)  # 各段的名字写在标题之下
+        axis.set_xlabel("轮（epoch）")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
