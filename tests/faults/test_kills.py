@@ -17,9 +17,7 @@ KILLS = 3
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_killed_at_random_moments_then_finished(operation, tmp_path, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+def test_killed_at_random_moments_then_finished(operation, tmp_path):
     moments = random.Random(operation)
     with new_server() as server:
         storm = Storm(operation, tmp_path, server)

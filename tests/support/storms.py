@@ -28,6 +28,7 @@ class Storm:
         if not (folder / "a.tgz").exists():
             (folder / "a.tgz").write_bytes(ARCHIVE)
         environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "STORM_URL": f"{self.server.url}/a.tgz"}
+        environment["NO_PROXY"] = "127.0.0.1"  # 读者机器上的代理不相干
         command = [sys.executable, str(CHILD), self.operation, str(folder), *map(str, moment)]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
