@@ -102,3 +102,12 @@ def test_the_end_of_training_is_remembered(tmp_path):
     assert checkpoints.end(tmp_path) == -1
     checkpoints.record_end(tmp_path, 303)
     assert checkpoints.end(tmp_path) == 303
+
+
+def test_nothing_left_to_train_says_what_to_do(tmp_path, capsys):
+    assert not checkpoints.nothing_left(tmp_path, 7)
+    save(tmp_path, 7)
+    assert not checkpoints.nothing_left(tmp_path, 8) and capsys.readouterr().out == ""
+    assert checkpoints.nothing_left(tmp_path, 7)
+    shown = capsys.readouterr().out
+    assert "第 7 步" in shown and "--epochs" in shown and "--name" in shown
