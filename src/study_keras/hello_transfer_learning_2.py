@@ -5,7 +5,7 @@
 需要：    两个 CPU 核心就够；与第 1 课同一个环境。
 多久：    两核约一分钟。
 命令：    python src/study_keras/hello_transfer_learning_2.py     （集群：加上 --cluster 2）
-预期：    验证准确率与第 1 课的差别，在第 1 课换个种子的差别之内。讲解见 docs/study_keras/hello_transfer_learning_2.md。
+预期：    验证准确率与第 1 课相近，记录见讲解：docs/study_keras/hello_transfer_learning_2.md。
 """
 
 import math
