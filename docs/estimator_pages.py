@@ -42,9 +42,15 @@ def refusals_table():
     page_tools.table(["写了", "得到的一句话"], rows)
 
 
+def _not_yet(command):
+    cog.outl(f"（还没有记录；记录它：`{command}`。）")
+
+
 def equality():
     """放入第 1 课与第 2 课的对照，并按记录说出差别。"""
     seeds = page_tools.load("lesson_2.json")["seeds"]
+    if not seeds:
+        return _not_yet("python benchmarks/lesson_2.py --images-dir 照片文件夹 --json docs/results/lesson_2.json")
     one, two = ([each[name] for each in seeds] for name in ("lesson_1", "lesson_2"))
     names = ("lesson_1", "lesson_2", "same_start")
     rows = [[seed, *(f"{each[name]:.3f}" for name in names)] for seed, each in enumerate(seeds)]
@@ -54,7 +60,7 @@ def equality():
     verdict = "小于" if difference <= spread else "大于"
     same = min(min(each["estimator_and_saved_model"], each["estimator_and_keras"]) for each in seeds)
     photos, jpeg = (sum(each[name] for each in seeds) for name in ("photos", "jpeg"))
-    cog.outl(
+    return cog.outl(
         f"{len(seeds)} 个种子平均相差 {difference:.3f}，{verdict}第 1 课自己在各种子之间的差别（{spread:.3f}）。"
         "喂给同样的张量，Estimator、SavedModel 与装上检查点的 Keras 3 模型在全部 "
         f"{photos} 张没有参加训练的照片上，给出相同类别的比例是 {same:.3f}，"
@@ -65,6 +71,8 @@ def equality():
 
 def cluster_runs():
     """放入集群一遍遍运行的记录（benchmarks/cluster.py）。"""
+    if not (page_tools.RESULTS_DIR / "cluster.json").exists():
+        return _not_yet("python benchmarks/cluster.py --runs 10 --json docs/results/cluster.json")
     results, rows = page_tools.load("cluster.json"), []
     for workers in ("2", "8"):
         runs = results.get(workers, {"runs": []})["runs"]
@@ -75,13 +83,17 @@ def cluster_runs():
             spread = f"{min(accuracies):.3f} 至 {max(accuracies):.3f}"
             rows.append([f"`--cluster {workers}`", len(runs), spread, above, f"{min(shares):.0%} 至 {max(shares):.0%}"])
     table = ["", "运行次数", "验证准确率", f"不低于 {results['floor']} 的次数", "做得最多的一个进程占的步数"]
-    page_tools.table(table, rows)
+    return page_tools.table(table, rows)
 
 
 def excerpt_of_record(file_name, *kept):
     """放入记录的终端输出中含有 kept 之一的各行。"""
-    lines = (page_tools.RESULTS_DIR / file_name).read_text(encoding="utf-8").splitlines()
-    page_tools._fenced("\n".join(line for line in lines if re.search("|".join(map(re.escape, kept)), line)), "text")
+    file = page_tools.RESULTS_DIR / file_name
+    if not file.exists():
+        return _not_yet(f"见上面的命令，写到 docs/results/{file_name}")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    wanted = re.compile("|".join(map(re.escape, kept)))
+    return page_tools._fenced("\n".join(line for line in lines if wanted.search(line)), "text")
 
 
 def ten_million():

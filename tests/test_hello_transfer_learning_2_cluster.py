@@ -1,6 +1,7 @@
 """第 2 课在集群上，都是真的进程、真的网络（回环地址）：整个集群、进程被杀后归队、同步训练。"""
 
 import re
+import subprocess
 import sys
 import time
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 import hello_transfer_learning_2 as lesson
 import lesson_2_run
+from conftest import LESSONS_DIR
 from lesson_2_run import checkpoint_steps
 from toolbox.estimator import local_cluster
 
@@ -130,3 +132,16 @@ def test_synchronous_training_of_two_processes(flowers, cache_dir, tmp_path, cap
     losses = {role: re.findall(rf"\[{role}\] .*loss: ([\d.]+)", shown) for role in ("worker 0", "worker 1")}
     assert len(losses["worker 0"]) == 8 and losses["worker 0"] == losses["worker 1"]
     assert lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
+
+
+def test_two_hosts_with_addresses_of_their_own(flowers, cache_dir, tmp_path):
+    """两个网络命名空间当两台主机：chief 在一台，worker 与 ps 在另一台。"""
+    script = LESSONS_DIR.parents[1] / "benchmarks" / "two_hosts.py"
+    options = {"images-dir": flowers, "output-dir": tmp_path, "cache-dir": cache_dir, "steps": 100}
+    command = [sys.executable, str(script), *(f"--{name}={value}" for name, value in options.items())]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    if "不能建网络命名空间" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert re.search(r"\[worker 10\.77\.15\.2\] 训练停在第 \d+ 步", done.stdout)
+    assert last_step(tmp_path) >= 100 and lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8

@@ -15,7 +15,7 @@ class MyListener(tf.estimator.CheckpointSaverListener):
 
 
 def trained_steps(estimator):
-    return int(estimator.get_variable_value("global_step"))
+    return int(estimator.latest_checkpoint().rpartition("-")[2])
 
 
 images = np.random.RandomState(0).uniform(-1, 1, size=(60, 8, 8, 3)).astype(np.float32)

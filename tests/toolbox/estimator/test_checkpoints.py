@@ -132,3 +132,12 @@ def test_a_half_written_record_without_checkpoints_is_replaced(tmp_path):
     (folder / checkpoints.RECORD).write_bytes(b"{")
     claim(folder)
     claim(folder)
+
+
+def test_nothing_left_to_train_says_what_to_do(tmp_path, capsys):
+    assert not checkpoints.nothing_left(tmp_path, 7)
+    save(tmp_path, 7)
+    assert not checkpoints.nothing_left(tmp_path, 8) and capsys.readouterr().out == ""
+    assert checkpoints.nothing_left(tmp_path, 7)
+    shown = capsys.readouterr().out
+    assert "第 7 步" in shown and "--epochs" in shown and "--name" in shown

@@ -25,7 +25,7 @@ def test_numpy_input_fn_wants_arrays(shown):
 
 
 def test_the_listener_must_be_in_a_list(shown):
-    assert re.search(r"^listener TypeError .*list", shown, re.M)
+    assert re.search(r"^listener TypeError .*not iterable", shown, re.M)
 
 
 def test_one_epoch_ends_after_one_step(shown):

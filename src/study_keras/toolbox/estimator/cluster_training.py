@@ -21,7 +21,7 @@ def train(estimator, task, data, hooks, listeners, wait_seconds):
         wait_seconds: 最多等别的进程多少秒。
     """
     folder = estimator.model_dir
-    if task.leads and checkpoints.latest_step(folder) >= data.max_steps:  # 没有什么要训练的，也就不必等别人
+    if task.leads and checkpoints.nothing_left(folder, data.max_steps):  # 也就不必等别人
         checkpoints.record_end(folder, checkpoints.latest_step(folder))
         return
     cluster_task.wait_for_others(task, wait_seconds)
