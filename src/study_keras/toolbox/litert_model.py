@@ -4,6 +4,7 @@ model.tflite 的输入 photo 是一张 RGB 照片，float32 (1, 高, 宽, 3)，�
 probabilities (1, 类别数)，features (1, d) 是全局平均池化的输出，feature_map (1, 高, 宽, d) 是它的输入。
 """
 
+import hashlib
 import queue
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from toolbox.photos.folder import open_checked
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.tensorflow_start import without_native_messages
+from toolbox.terminal.files import written_aside
+from toolbox.terminal.tensorflow_start import load_tensorflow, without_native_messages
+from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
 INPUT = "photo"
@@ -140,3 +143,26 @@ def differing(probabilities, expected):
     close = np.abs(probabilities - expected).max(axis=1) <= TOLERANCE  # NaN 也算不同
     same_class = probabilities.argmax(axis=1) == expected.argmax(axis=1)
     return np.flatnonzero(~(close & (same_class | (first - second <= CLEAR_LEAD))))
+
+
+def convert_file(keras_file, litert_file):
+    """把 model.keras 转换成 litert_file；用随机的像素与 Keras 比对过才写出来，返回它的 SHA-256。要导入 TensorFlow。
+
+    Raises:
+        UserError: 打不开 model.keras，或转换后答得不一样。
+    """
+    keras = load_tensorflow().keras
+    try:
+        model = keras.models.load_model(keras_file, compile=False, safe_mode=True)  # safe_mode：不运行文件里的代码
+    except Exception as error:  # 损坏的文件抛出的异常五花八门
+        reason = visible(str(error).split("\n")[0][:200])
+        raise UserError(f"打不开 {visible(keras_file)}，多半已损坏（{reason}）。请用别处的备份，或重新训练。") from None
+    content = convert(model)
+    converted = LiteRTModel(model_content=content)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, *converted.image_size, 3), np.uint8)
+    expected = model.predict(pixels / np.float32(127.5) - 1, verbose=0)
+    if len(differing(np.stack([converted(photo)["probabilities"] for photo in pixels]), expected)):
+        raise UserError(f"{visible(keras_file)} 转换之后与 Keras 的答案不同。请照 requirements.txt 重装各个包再试。")
+    with written_aside(litert_file) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
