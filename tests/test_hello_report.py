@@ -1,12 +1,10 @@
-"""第 5 课：真的写出报告；类激活图与数值导数、与花的位置对得上；在无界面的 Chromium 里点按钮。"""
+"""第 5 课：真的写出报告，数与训练时的对得上；类激活图与数值导数、与花的位置对得上。"""
 
 import csv
 import importlib.util
 import json
-import os
 import re
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -35,7 +33,6 @@ KINDS = {
     "tuned": (hello_fine_tuning, ["--unfreeze-from", "block_16_expand", "--views", "1", "--epochs", "2"]),
 }
 FIGURES = {"confusion.png", "curves.png", "map.png", "reliability.png"}
-CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +103,8 @@ def test_the_page_says_what_predictions_say(kind, trained, tmp_path):
     assert [int(count) for count in re.findall(r"<b>(\d+)</b>", table)] == [count for count in counts if count]
     assert len(re.findall("<td class=", table)) == len(classes) ** 2
     assert html.count("<title>") - 1 == len(rows)  # 二维图上每张一个
-    assert "照片与训练时不同" not in html and "http" not in html.replace("http://www.w3.org/", "").replace(
-        "http-equiv", ""
-    )
+    assert "照片与训练时不同" not in html
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", html)  # 那是 SVG 的名字空间，不是要去取的地址
 
 
 @pytest.mark.slow
@@ -172,7 +168,7 @@ def test_without_any_photo_the_numbers_still_come(trained, tmp_path, capsys):
     lesson.main([str(folder)])
     assert "--images-dir" in capsys.readouterr().out
     assert {path.name for path in (folder / "report").iterdir()} == {page.PAGE_FILE, "confusion.png", "curves.png"}
-    assert "还在训练时" not in fails([str(folder), "--images-dir", str(tmp_path / "也不在")], capsys)
+    assert "也不在 不存在" in fails([str(folder), "--images-dir", str(tmp_path / "也不在")], capsys)
 
 
 def test_bad_input_is_one_line(tmp_path, photo_dir, capsys, monkeypatch):
@@ -180,7 +176,7 @@ def test_bad_input_is_one_line(tmp_path, photo_dir, capsys, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else found(name))
     error = fails([str(tmp_path)], capsys)
-    assert "scikit-learn" in error and "pip install -r requirements/report.txt" in error and "Jinja2" not in error
+    assert "scikit-learn" in error and "-m pip install -r" in error and "report.txt" in error and "Jinja2" not in error
 
 
 def small_model(hidden):
@@ -269,110 +265,3 @@ def test_map_keeps_groups_together_and_is_repeatable():
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 9 * np.eye(45)
     assert (groups[distances.argmin(axis=1)] == groups).all()
     np.testing.assert_array_equal(points, lesson.map_of_photos(features))
-
-
-def new_context_of(browser):
-    """一个函数，新开一个互不相干的窗口；机器忙时，半分钟可能不够。"""
-
-    def new_context(**options):
-        context = browser.new_context(**options)
-        context.set_default_timeout(300_000)  # 毫秒
-        return context
-
-    return new_context
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """无界面的 Chromium：一个函数，给出新的窗口（BrowserContext）。"""
-    playwright = pytest.importorskip("playwright.sync_api", reason="没有 playwright，跳过网页的测试")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"没有 {CHROMIUM}，跳过网页的测试")
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=as_root)
-        yield new_context_of(browser)
-        browser.close()
-
-
-EVIL = "<img src=x onerror=alert(1)><script>alert(2)<'\"&`.jpg"
-
-
-@pytest.fixture(scope="module")
-def evil_report(trained, flowers, tmp_path_factory):
-    """留出的一张雏菊改了个捣乱的名字，放进了 roses；返回 (网页, 照片文件夹, 它的 file)。"""
-    if os.name == "nt":
-        pytest.skip("Windows 的文件名里不能有尖括号")
-    root = tmp_path_factory.mktemp("捣乱")
-    shutil.copytree(flowers, root / "photos")
-    shutil.copytree(trained("seq"), root / "model")
-    rows = predictions(root / "model")
-    daisies = [row for row in rows if row["true"] == row["predicted"] == "daisy"]
-    row = max(daisies, key=lambda row: float(row["probability"]))
-    (root / "photos" / row["file"]).rename(root / "photos" / "roses" / EVIL)
-    row.update(file=f"roses/{EVIL}", true="roses")
-    with open(root / "model" / "predictions.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        writer.writeheader()
-        writer.writerows(rows)
-    lesson.main([str(root / "model"), "--images-dir", str(root / "photos")])
-    return root / "model" / "report" / page.PAGE_FILE, root / "photos", f"roses/{EVIL}"
-
-
-@pytest.mark.slow
-def test_in_a_browser_marks_become_a_change_list(browser, evil_report, tmp_path):
-    html, photos, evil = evil_report
-    context = browser(viewport={"width": 390, "height": 844}, accept_downloads=True)
-    tab, troubles = context.new_page(), []
-    tab.on("console", lambda message: troubles.append(message.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
-    tab.on("request", lambda request: None if request.url.startswith("data:") else troubles.append(request.url))
-    tab.goto(html.as_uri())
-    assert troubles.pop(0) == html.as_uri()  # 唯一的请求是网页自己
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 390  # 手机上不必左右拖
-    doubts = tab.locator(".doubt")
-    names = doubts.evaluate_all("cards => cards.map(card => card.dataset.file)")
-    card = doubts.nth(names.index(evil))
-    assert card.locator("select").input_value() == "daisy"
-    assert tab.locator("main script, main img[src=x], main [onerror]").count() == 0
-    assert tab.locator("#download").is_disabled()
-
-    card.get_by_text("标签没错").click()
-    card.get_by_text("错了，是").click()
-    assert card.locator("[aria-pressed=true]").all_text_contents() == ["错了，是"]
-    card.locator("select").select_option("tulips")
-    tab.reload()  # 标记还在
-    troubles.remove(html.as_uri())
-    assert "改类别 1" in tab.locator("#count").text_content()
-    with tab.expect_download() as download:
-        tab.locator("#download").click()
-    download.value.save_as(tmp_path / "list.json")
-    changes = json.loads((tmp_path / "list.json").read_text(encoding="utf-8"))
-    relabel = {"file": evil, "action": "relabel", "label": "tulips"}
-    assert changes == {"version": 1, "folder": str(photos), "changes": [relabel]}
-
-    card.get_by_text("不用这张").click()
-    assert "不用 1" in tab.locator("#count").text_content()
-    card.get_by_text("不用这张").click()  # 再按一次取消
-    assert tab.locator("#count").text_content() == "还没有标记。" and tab.locator("#download").is_disabled()
-    assert troubles == []
-    context.close()
-
-
-@pytest.mark.slow
-def test_no_character_of_the_page_is_a_box(browser, evil_report):
-    """每个汉字都由网页自带的字体画出来，不靠这台电脑有没有中文字体。"""
-    tab = browser().new_page()
-    tab.goto(evil_report[0].as_uri())
-    tab.evaluate("document.fonts.ready")
-    assert tab.evaluate("[...document.fonts].map(font => font.status)") == ["loaded"]
-    session = tab.context.new_cdp_session(tab)
-    session.send("DOM.enable")
-    session.send("CSS.enable")
-    root = session.send("DOM.getDocument")["root"]["nodeId"]
-    for selector in ("h2", ".lead", "#run th", ".doubt p", "nav a", "button"):
-        node = session.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
-        fonts = session.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
-        assert any(font["isCustomFont"] and font["glyphCount"] > 1 for font in fonts), (selector, fonts)
-    tab.close()

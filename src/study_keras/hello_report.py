@@ -10,18 +10,20 @@
 
 import numpy as np
 
+from toolbox import model_folder
 from toolbox.later import tf
 from toolbox.report import contents, page
 from toolbox.report.answers import answer
 from toolbox.report.held_out import find_held_out
 from toolbox.report.network import load_network
-from toolbox.report.newest import newest_model_folder
 from toolbox.report.saved_run import open_run
 from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.files import OUTPUT_DIR
 from toolbox.terminal.packages import require
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
 from toolbox.terminal.tensorflow_start import preload_tensorflow
+from toolbox.terminal.text import visible
 
 NEIGHBOURS = 3  # 每张错的照片旁边，摆几张最像它的训练照片
 COMPONENTS = 50  # t-SNE 之前，主成分分析（PCA）留下几个数
@@ -119,7 +121,8 @@ def study_photos(run, held_out, stage):
 def main(argv=None):
     args = parse_arguments(argv)
     require("requirements/report.txt", sklearn="scikit-learn", jinja2="Jinja2")
-    run = open_run(args.model_dir or newest_model_folder())
+    run = open_run(args.model_dir or model_folder.newest(OUTPUT_DIR))
+    print(f"模型文件夹：{visible(run.folder)}")
     target = page.target_folder(run.folder, args.out)
     stage = Stopwatch()
     preload_tensorflow()

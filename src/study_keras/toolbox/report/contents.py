@@ -139,4 +139,4 @@ def summarize(run, studied, held_out, target, stage):
         print(f"标签可疑的照片 {studied.chosen.doubtful} 张：在网页里逐张标记，再下载改动清单。")
     print("各步用时：" + "，".join(f"{name} {seconds:.1f} 秒" for name, seconds in stage.seconds.items()))
     print(f"报告：{visible(target / 'report.html')}（用浏览器打开）")
-    print("接下来：标记可疑的照片，用 hello_photo_check.py --apply 改正，再训练一次；或用 hello_predict.py 认新照片。")
+    print("接下来：标记可疑的照片，照网页里写的命令改正（第 8 课），再训练一次；或用 hello_predict.py 认新照片。")

@@ -4,7 +4,6 @@ import io
 import re
 
 import numpy as np
-from markupsafe import Markup
 
 INK = "#20303c"  # 文字与坐标轴；SVG 里换成 currentColor
 BLUE, ORANGE = "#3f87c9", "#e0873a"  # 深色与浅色的底上都看得清
@@ -28,6 +27,8 @@ def new_figure(width, height, columns=1):
 
 def finish(plt, figure, path, svg=True):
     """存成 PNG；svg 为真时另外返回能放进网页的 SVG（Markup）。"""
+    from markupsafe import Markup  # 随 Jinja2 装的；没有装时，--help 与那句提示仍要能用
+
     figure.savefig(path, dpi=130)
     text = io.StringIO()
     if svg:

@@ -94,7 +94,7 @@ def _parts(run, folder):
     """照训练时的种子与比例再划分一次：{照片: 部分}；照片少了、分不成时为空。"""
     validation, test = _shares(run.settings)
     try:
-        parts = split_photos(folder.photos, validation, test, run.settings.get("seed", 0), quiet=True)
+        parts = split_photos(folder.photos, validation, test, run.settings.get("seed", 0))
     except UserError:
         return {}
     return {photo: part for part, members in parts.items() for photo in members}

@@ -1,4 +1,4 @@
-"""没有装课程所需的包，或 Python 的版本不对：一行中文说该用哪个 Python、怎样装，退出码 2。
+"""没有装课程所需的包，或 Python 的版本不对：一行中文说该用哪个 Python，退出码 2。
 
 读者最常见的第一步就错在这里：用系统的 python 运行脚本，得到英文的 ModuleNotFoundError。
 """
@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from toolbox.terminal.commands import LESSONS_DIR, command, python_command, quoted
-from toolbox.terminal.errors import UserError
 
 PROJECT_DIR = LESSONS_DIR.parents[1]
 FIRST, AFTER_LAST = (3, 11), (3, 14)
@@ -54,7 +53,7 @@ def remedy(project=PROJECT_DIR):
 
 
 def require(requirements, **packages):
-    """确认这些包都装了；只看在不在，不导入。
+    """确认只有个别课才要的这些包都装了；只看在不在，不导入。
 
     Args:
         requirements: 装它们的文件，如 "requirements/report.txt"。
@@ -63,6 +62,8 @@ def require(requirements, **packages):
     Raises:
         UserError: 缺哪些，怎样装。
     """
+    from toolbox.terminal.errors import UserError
+
     missing = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         install = f"{python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}"
