@@ -36,7 +36,7 @@ def draw(app, executable):
             page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(f"http://127.0.0.1:{server.server_port}/")
             page.locator("#status", has_text="准备好了。").wait_for(timeout=300_000)
-            page.click("#samples li:nth-child(4) button")
+            page.click("#samples li:nth-child(9) button")
             page.locator("#status", has_text="毫秒。").wait_for(timeout=300_000)
             page.locator("#map").wait_for(timeout=300_000)
             path = DOCS_DIR / "images" / name

@@ -351,7 +351,9 @@ def test_camera_names_what_it_sees_and_takes_a_photo(page):
 
 
 def test_a_refused_camera_is_one_sentence(page):
-    page.evaluate("navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }")
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }"
+    )
     page.click("#camera")
     said(page, "相机打不开：没有得到允许")
     choose(page, ("x.jpg", photo_bytes(11, "JPEG")))
