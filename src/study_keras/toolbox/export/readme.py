@@ -58,6 +58,7 @@ _MORE["litert-fp16"] = _MORE["litert-int8"] = _MORE["litert"]
 def write(format, folder):
     """把 README.md 写进 folder。"""
     package = _PACKAGES.get(format, "ai-edge-litert")
-    text = f"# {format}：在这个文件夹里运行\n\n{_INPUT}\n{_MORE[format]}\n先 `pip install {package} numpy pillow`，再：\n\n"
+    text = f"# {format}：在这个文件夹里运行\n\n{_INPUT}\n{_MORE[format]}\n"
+    text += f"先 `pip install {package} numpy pillow`，再：\n\n"
     text += f"```python\n{_READ}{_CODE[format]}{_ANSWER}```\n"
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")
