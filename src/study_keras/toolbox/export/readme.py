@@ -41,7 +41,7 @@ probabilities = (model.get_tensor(output["index"])[0].astype(np.float32) - zero)
 
 model = onnxruntime.InferenceSession("model.onnx")
 pixels = np.asarray(photo, np.float32)[None]
-probabilities = model.run(["probabilities"], {"photo": pixels})[0][0]
+probabilities = model.run(None, {"photo": pixels})[0][0]
 """,
 }
 _CODE["litert-fp16"] = _CODE["litert"]
