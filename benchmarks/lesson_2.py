@@ -69,7 +69,7 @@ def agreement(results, images_dir):
     """在每张没有参加训练的照片上比较四种预测；返回一致的比例与概率的最大差。"""
     import tensorflow as tf
 
-    with open(results / "predictions.csv", encoding="utf-8", newline="") as file:
+    with open(results / "predictions.csv", encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     labels = model_folder.read_labels(results)
     paths = [Path(images_dir) / row["file"] for row in rows]

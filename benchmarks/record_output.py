@@ -1,8 +1,9 @@
 """记下一课的终端输出，供页面引用；本机的路径换成通用的说法。
 
-用法：python benchmarks/record_output.py 输出文件 hello_transfer_learning.py --images-dir 照片文件夹
+在项目的根目录里运行：python benchmarks/record_output.py 输出文件 hello_transfer_learning.py --images-dir 照片文件夹
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +22,13 @@ def main(argv=None):
     parser.add_argument("lesson", help="脚本名，如 hello_transfer_learning.py")
     args, options = parser.parse_known_args(argv)
     command = [sys.executable, str(LESSONS_DIR / args.lesson), *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)
-    text = done.stdout
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # 如同激活了环境，打印的命令里就是 python
+    environment = {**os.environ, "PATH": path, "PYTHONIOENCODING": "utf-8"}
+    text = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True, env=environment).stdout
     for option in options:
         if Path(option).is_dir():
-            text = text.replace(str(Path(option).resolve()), Path(option).resolve().name)
+            for shown in (str(Path(option).resolve()), os.path.relpath(option)):
+                text = text.replace(shown, Path(option).resolve().name)
     for folder, name in ((str(PROJECT_DIR) + "/", ""), (str(Path.home()), "~")):
         text = text.replace(folder, name)
     args.file.write_text(text.strip() + "\n", encoding="utf-8")

@@ -86,7 +86,7 @@ def main(argv=None):
     for key in ("seconds", "cpu_seconds", "peak_memory_mb"):
         result[key] = experiments.mean_and_range([run[key] for run in runs])
     history = args.work_dir / f"{args.way}_0" / "run" / "history.csv"
-    with open(history, encoding="utf-8", newline="") as file:
+    with open(history, encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     result["history"] = {key: [float(row[key]) for row in rows] for key in ("accuracy", "val_accuracy")}  # 种子 0
     result |= {"cores": os.cpu_count(), "machine": platform.machine(), "settings": settings[0], "runs": runs}

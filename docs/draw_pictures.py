@@ -53,5 +53,26 @@ def draw_frozen_prefix(path):
     plt.close(figure)
 
 
+def draw_prediction(path):
+    """第 4 课：一张照片怎样得到答案。"""
+    figure, axis = pyplot().subplots(figsize=(9, 3.2), layout="constrained")
+    axis.set(xlim=(-0.1, 11.1), ylim=(-0.3, 2.6))
+    axis.axis("off")
+    box(axis, 0.0, 0.8, 1.5, "照片", "white")
+    box(axis, 2.1, 0.8, 1.7, "转正、缩放到\n224×224", "white")
+    box(axis, 4.4, 0.8, 1.7, "model.tflite", FROZEN)
+    box(axis, 6.8, 1.6, 1.9, "特征\n1280 个数", STORE)
+    box(axis, 6.8, 0.0, 1.9, "概率\n每类一个", TRAINED)
+    box(axis, 9.3, 1.6, 1.7, "像训练照片吗\n不像：都不像", "white")
+    box(axis, 9.3, 0.0, 1.7, "最大的几个\nroses 100%", "white")
+    for start, end in (((1.55, 1.15), (2.05, 1.15)), ((3.85, 1.15), (4.35, 1.15)), ((6.15, 1.25), (6.75, 1.85))):
+        arrow(axis, start, end)
+    for start, end in (((6.15, 1.05), (6.75, 0.45)), ((8.75, 1.95), (9.25, 1.95)), ((8.75, 0.35), (9.25, 0.35))):
+        arrow(axis, start, end)
+    figure.savefig(path, dpi=110)
+    pyplot().close(figure)
+
+
 if __name__ == "__main__":
     draw_frozen_prefix(PROJECT_DIR / "docs" / "images" / "frozen_prefix.png")
+    draw_prediction(PROJECT_DIR / "docs" / "images" / "prediction.png")

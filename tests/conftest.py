@@ -1,8 +1,10 @@
 """各测试共用的照片与文件夹。照片都由 NumPy 当场生成，不需要网络。"""
 
 import functools
+import importlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 LESSONS_DIR = PROJECT_DIR / "src" / "study_keras"
+
+
+def hear_ctrl_c():
+    """Popen 的 preexec_fn：测试若是后台作业，SIGINT 被忽略，子进程也继承；让它照常听得见 Ctrl-C。"""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def random_pixels(seed, height=90, width=120):
@@ -71,6 +78,32 @@ def first_flowers(all_flowers, tmp_path_factory):
 def cache_dir(tmp_path_factory):
     """整个测试共用的缓存的特征；讲从头算起的测试各用各的。"""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def model_folder_of(first_flowers, cache_dir, tmp_path_factory):
+    """model_folder_of(课, *选项)：用画的花训练一次的模型文件夹，整个测试共用，不要改它。课：1 或 3。"""
+    output_dir = tmp_path_factory.mktemp("模型")
+
+    @functools.cache
+    def train(number, *options):
+        lesson = importlib.import_module({1: "hello_transfer_learning", 3: "hello_fine_tuning"}[number])
+        name = "-".join((f"lesson_{number}", *options)).replace("--", "")
+        common = ["--images-dir", str(first_flowers(40)), "--cache-dir", str(cache_dir), "--epochs", "2"]
+        lesson.main([*common, *options, "--output-dir", str(output_dir), "--name", name])
+        return output_dir / name
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def small_model_folder(tmp_path_factory):
+    """没有训练过的小模型的文件夹，整个测试共用，不要改它。"""
+    from small_model import write_small_model_folder
+
+    folder = tmp_path_factory.mktemp("模型") / "small model"
+    write_small_model_folder(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

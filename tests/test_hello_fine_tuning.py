@@ -1,5 +1,6 @@
 """第 3 课：真的运行 main()，断言结果。照片是画的花，权重由 pip 取来。"""
 
+import argparse
 import csv
 import json
 import os
@@ -48,7 +49,7 @@ def read_json(path):
 
 
 def read_predictions(folder):
-    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -62,7 +63,8 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     metrics = read_json(trained / "metrics.json")
     assert sum(metrics[part]["photos"] for part in ("train", "validation", "test")) == 200
     assert metrics["validation"]["accuracy"] >= 0.8 and metrics["test"]["accuracy"] >= 0.8
-    files = "model.keras model.tflite labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files += " model.tflite thresholds.json training_features.npz"
     assert {path.name for path in trained.iterdir()} == set(files.split())
     assert read_json(trained / "settings.json")["unfreeze_from"] == "block_13_expand"
 
@@ -179,8 +181,56 @@ def test_end_to_end_trains_the_same_layers(first_flowers, tmp_path):
 
 def test_uneven_classes_weigh_the_same():
     targets = np.eye(3)[[0] * 6 + [1] * 3 + [2] * 1]
-    weights = lesson.class_weights(targets)
+    weights = lesson.class_weights(targets, ["甲", "乙", "丙"])
     assert [weights[i] * targets[:, i].sum() for i in range(3)] == pytest.approx([10 / 3] * 3)
+
+
+def test_weight_of_a_tiny_class_is_capped_and_said(capsys):
+    targets = np.eye(3, dtype=np.float32)[[0] * 110 + [1] * 109 + [2] * 3]
+    weights = lesson.class_weights(targets, ["甲", "乙", "丙"])
+    assert weights[2] == lesson.MOST_WEIGHT and weights[0] == pytest.approx(222 / 3 / 110)
+    shown = capsys.readouterr().out
+    assert "类别 丙 只有 3 张训练照片" in shown and "顶 25 张" in shown and shown.count("注意") == 1
+    lesson.class_weights(targets[:219, :2], ["甲", "乙"])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("tuned_losses", "better"), [([0.9, 0.4, 0.7], 1), ([0.9, 0.8], 0), ([float("nan")] * 2, 0), ([0.5], 1)]
+)
+def test_the_better_of_the_two_is_kept(tuned_losses, better, monkeypatch, capsys):
+    """比的是验证损失：分类头最后一轮的，与微调最好一轮的；留下哪一个，权重就是哪一个的。"""
+
+    def search(network, batches):
+        network.set_weights([np.full((2, 1), 9.0)])  # 试学习率会改动权重
+        return [], [], 2e-3
+
+    monkeypatch.setattr(lesson, "find_learning_rate", search)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    alone, tuned = [np.full((2, 1), 1.0, np.float32)], [np.full((2, 1), 2.0, np.float32)]
+    model.set_weights(tuned)
+    args = argparse.Namespace(learning_rate=3e-4)
+    histories = [{"val_loss": [0.3, 0.5]}, {"val_loss": tuned_losses}]
+    kept = lesson.keep_the_better(model, model, {"train": []}, args, alone, histories)
+    shown = capsys.readouterr().out
+    assert kept == lesson.PHASES[better] and f"留下{kept}之后的模型" in shown
+    np.testing.assert_array_equal(model.get_weights()[0], (alone, tuned)[better][0])
+    assert ("建议：--learning-rate 1e-04" in shown) is (better == 0)
+
+
+@pytest.mark.slow
+def test_worse_fine_tuning_is_not_saved(quick, tmp_path, capsys):
+    """学习率大到毁了网络：存下的是只训练分类头的，基础模型逐位没有动。"""
+    lesson.main([*quick, "--learning-rate", "0.5", "--output-dir", str(tmp_path)])
+    metrics = read_json(tmp_path / NAME / "metrics.json")
+    assert metrics["kept"] == lesson.PHASES[0] and set(metrics["moved"]) == {"head_softmax"}
+    assert metrics["validation"]["accuracy"] >= 0.7
+    shown = capsys.readouterr().out
+    suggested = float(shown.split("建议：--learning-rate ")[1].split("，")[0])
+    assert 0 < suggested < 0.5 and "===== 小结 =====" in shown and "错得最有把握的" in shown
+    with open(tmp_path / NAME / "history.csv", encoding="utf-8-sig", newline="") as file:
+        phases = [row["phase"] for row in csv.DictReader(file)]
+    assert phases == [lesson.PHASES[0]] * lesson.HEAD_EPOCHS + [lesson.PHASES[1]] * 2
 
 
 def test_learning_rate_warms_up_and_falls():
@@ -249,8 +299,8 @@ def test_other_settings_are_not_taken_for_finished(trained, flowers):
     folder, weights = open_folder(flowers), find.find_weights("auto")
     arguments = ["--output-dir", str(trained.parent)]
     same = lesson.parse_arguments(arguments)
-    assert experiments.finished(same, lesson.RECIPE, folder, weights) == read_json(trained / "metrics.json")
+    assert experiments.finished(same, folder, weights) == read_json(trained / "metrics.json")
     other = lesson.parse_arguments([*arguments, "--learning-rate", "1e-4"])
-    assert experiments.finished(other, lesson.RECIPE, folder, weights) is None
+    assert experiments.finished(other, folder, weights) is None
     folder.photos.pop()
-    assert experiments.finished(same, lesson.RECIPE, folder, weights) is None
+    assert experiments.finished(same, folder, weights) is None

@@ -50,7 +50,7 @@ def metrics_of(folder):
 
 
 def predictions_of(folder):
-    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -66,7 +66,8 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     assert metrics["train"]["photos"] + metrics["validation"]["photos"] == 400
     assert metrics["seed"] == 0 and metrics["weights"] in ("imagenet", "torchvision")
     names = {path.name for path in trained.iterdir()}
-    files = "model.keras model.tflite labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files = "model.keras labels.txt settings.json history.csv curves.png metrics.json predictions.csv logs"
+    files += " model.tflite thresholds.json training_features.npz"
     assert names == set(files.split())
     settings = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
     assert settings["epochs"] == 5 and len(settings["weights_sha256"]) == len(settings["photos_sha256"]) == 64
@@ -95,7 +96,7 @@ from PIL import Image
 folder, photos = sys.argv[1:]
 model = keras.models.load_model(folder + "/model.keras")
 labels = open(folder + "/labels.txt", encoding="utf-8").read().split("\\n")
-rows = list(csv.DictReader(open(folder + "/predictions.csv", encoding="utf-8", newline="")))[::4]
+rows = list(csv.DictReader(open(folder + "/predictions.csv", encoding="utf-8-sig", newline="")))[::4]
 images = [Image.open(photos + "/" + row["file"]).resize((224, 224), Image.Resampling.BILINEAR) for row in rows]
 probabilities = model.predict(np.stack(images) / np.float32(127.5) - 1, verbose=0)
 for row, p in zip(rows, probabilities):
@@ -121,7 +122,7 @@ def test_frozen_weights_stay_and_trainable_ones_move(variant, flowers, cache_dir
     """训练前后逐个张量比较：冻结的逐位相同，可训练的都动了（各种组合，包括基础模型的最后三层）。"""
     before = {}
 
-    def remember(model, base):
+    def remember(model, base, everything):
         before["model"] = model
         before["values"] = [(w, w.trainable, np.array(w)) for w in model.weights]
 

@@ -77,7 +77,7 @@ def served(trained):
 
 def predictions_of(output_dir):
     path = output_dir / "mobilenetv2_estimator" / "predictions.csv"
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from conftest import LESSONS_DIR, PROJECT_DIR
+from toolbox.terminal.text import columns
 
 LESSONS = sorted(LESSONS_DIR.glob("hello_*.py"))
 SCRIPTS = [
@@ -48,6 +50,15 @@ def test_help_is_chinese_and_imports_nothing_heavy(script, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("用法：") and "usage" not in done.stdout
+
+
+@pytest.mark.parametrize("script", LESSONS, ids=lambda path: path.stem)
+def test_help_fits_sixty_columns(script):
+    environment = {**os.environ, "COLUMNS": "62", "PYTHONUTF8": "1"}  # argparse 自己留出两列
+    command = [sys.executable, str(script), "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment).stdout
+    assert "--images-dir" in shown or "DIR" in shown
+    assert max(columns(line) for line in shown.splitlines()) <= 62
 
 
 HANDWRITTEN = ["requirements.txt", "requirements/test.txt", "requirements/photo_check.txt", "requirements/report.txt"]

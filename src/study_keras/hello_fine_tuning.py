@@ -8,15 +8,18 @@
 预期：    1,500 张真实照片的测试准确率约 0.93。讲解见 docs/study_keras/hello_fine_tuning.md。
 """
 
+import toolbox  # noqa: F401  没有装包时，在这里就说清楚
+
+# isort: split
+
 import argparse
 import itertools
 import math
-import sys
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from toolbox import course, evaluation, experiments, frozen_prefix, model_folder
+from toolbox import course, evaluation, experiments, frozen_prefix, model_folder, next_steps
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras, tf
 from toolbox.photos.iterator import every_epoch
@@ -24,8 +27,10 @@ from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN, View
 from toolbox.terminal.arguments import ArgumentParser, positive_float, positive_int
+from toolbox.terminal.progress import fit_verbose
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
+from toolbox.terminal.text import visible
 from toolbox.trainable_layers import movement, set_trainable_from
 
 VALIDATION, TEST = 0.15, 0.15  # 其余 70 % 训练
@@ -36,13 +41,15 @@ LABEL_SMOOTHING = 0.1
 DROPOUT = 0.2
 WARM_UP = 0.1  # 前十分之一的步数里，学习率从零升到最高
 PATIENCE = 3  # 验证损失几轮不降就停
-RECIPE = ("unfreeze_from", "views", "epochs", "learning_rate", "batch_size", "end_to_end", "seed")  # 决定结果的选项
+MOST_WEIGHT = 5  # 类别权重的上限：再大，几张照片就左右了每一步
+PHASES = ("训练分类头", "训练最后几块")
 
 
 def parse_arguments(argv):
     parser = ArgumentParser("第 3 课：解冻 MobileNetV2 的最后几块，用增强的照片微调，严格地评估。")
     name_help = "模型文件夹的名字；--repeats 会再加上种子"
     course.add_options(parser, epochs=6, name="mobilenetv2_fine_tuned", name_help=name_help)
+    course.add_replace(parser)
     add = parser.add_argument
     add("--unfreeze-from", default="block_13_expand", metavar="LAYER", help="从基础模型的哪一层起解冻")
     add("--views", type=positive_int, default=4, metavar="N", help="每张训练照片几个视图：1 个原样，其余是增强的")
@@ -94,10 +101,24 @@ def build_model(weights, num_classes):
     return base, keras.Model(base.input, layers.Dense(num_classes, activation="softmax", name="head_softmax")(x))
 
 
-def class_weights(targets):
-    """{类别编号: 权重}：照片少的类别权重大，各类合起来一样重。targets 是独热标签。"""
+def new_model(args, folder, weights):
+    """这个种子的模型，已经按 --unfreeze-from 解冻；返回同 build_model。"""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(args.seed)
+    base, model = build_model(weights, len(folder.class_names))
+    set_trainable_from(base, args.unfreeze_from)
+    return base, model
+
+
+def class_weights(targets, class_names):
+    """{类别编号: 权重}：照片少的类别权重大，各类合起来一样重；但至多 MOST_WEIGHT。targets 是独热标签。"""
     counts = targets.sum(axis=0)
-    return {i: len(targets) / (len(counts) * count) for i, count in enumerate(counts)}
+    weights = {i: len(targets) / (len(counts) * count) for i, count in enumerate(counts)}
+    for i, weight in weights.items():
+        if weight > MOST_WEIGHT:
+            few = f"类别 {visible(class_names[i])} 只有 {counts[i]:.0f} 张训练照片"
+            print(f"注意：{few}，要各类一样重，一张得顶 {weight:.0f} 张；只让它顶 {MOST_WEIGHT} 张。请多拍几张。")
+    return {i: min(weight, MOST_WEIGHT) for i, weight in weights.items()}
 
 
 def warm_up_and_cosine(highest, steps):
@@ -116,6 +137,7 @@ def compile_network(network, learning_rate):
 
 
 def fit(network, data, epochs, balance, callbacks=()):
+    evaluation.explain_epochs()
     return network.fit(
         data["train"],
         validation_data=data["validation"],
@@ -123,16 +145,16 @@ def fit(network, data, epochs, balance, callbacks=()):
         class_weight=balance,
         callbacks=list(callbacks),
         shuffle=False,  # 顺序由 data["train"] 每轮打乱
-        verbose="auto" if sys.stdout.isatty() else 2,
+        verbose=fit_verbose(),
     ).history
 
 
 def extract_features(frozen, parts, targets, args):
     """冻结部分的特征，每个视图只算一次。返回两份数据：(每张照片原样的视图, 训练时每轮从各视图中任选一个)。"""
+    extractor = frozen_prefix.FeatureExtractor(frozen, **feature_options(args))
     clean, augmented = {}, {}
     for part, photos in parts.items():
-        views = make_views(args.views if part == "train" else 1)
-        features = frozen_prefix.compute(frozen, photos, views=views, **feature_options(args))
+        features = extractor.compute(photos, make_views(args.views if part == "train" else 1))
         if args.shard:
             continue
         clean[part] = augmented[part] = features.batches(targets[part], args.batch_size)
@@ -195,6 +217,33 @@ def train_last_blocks(network, data, args, balance, log_dir):
     return fit(network, data, args.epochs, balance, [stop, board])
 
 
+def keep_the_better(model, network, data, args, head_alone, histories):
+    """验证损失低的一个留在 model 里：微调之后的，或只训练分类头的（权重是 head_alone）。返回留下的是哪一段训练的。"""
+    before = histories[0]["val_loss"][-1]
+    after = min(filter(math.isfinite, histories[1]["val_loss"]), default=math.inf)  # 学习率太大，损失可能不再是数
+    better = PHASES[after <= before]
+    print(f"验证损失：只训练分类头 {before:.4f}，微调之后 {after:.4f}；留下{better}之后的模型。")
+    if better == PHASES[0]:
+        model.set_weights(head_alone)
+        rate = min(find_learning_rate(network, data["train"])[2], args.learning_rate / 3)  # 总比这次的小
+        model.set_weights(head_alone)
+        print(f"微调没有更好。建议：--learning-rate {rate:.0e}，或从更靠后的层解冻：--unfreeze-from block_16_expand。")
+    return better
+
+
+def joined(histories):
+    """两段训练的记录接在一起，并记下每一轮属于哪一段。"""
+    phases = [phase for phase, history in zip(PHASES, histories, strict=True) for _ in history["loss"]]
+    return {key: histories[0][key] + histories[1][key] for key in histories[0]} | {"phase": phases}
+
+
+def fine_tune(model, network, data, args, balance, head_history, log_dir):
+    """训练最后几块，再与只训练分类头的相比，留下更好的。返回 (两段每一轮的记录, 留下的是哪一段训练的)。"""
+    head_alone = model.get_weights()
+    histories = [head_history, train_last_blocks(network, data, args, balance, log_dir)]
+    return joined(histories), keep_the_better(model, network, data, args, head_alone, histories)
+
+
 def evaluate(network, data):
     """每一部分的损失与准确率，以及没有参加训练的每张照片的概率。测试集只在这里读一次。"""
     scores = {part: network.evaluate(batches, verbose=0, return_dict=True) for part, batches in data.items()}
@@ -204,45 +253,35 @@ def evaluate(network, data):
 
 def run_once(args, folder, weights, stage):
     """一个种子的整个实验：划分、建模、训练、评估、保存。返回 metrics；用 --find-lr 或 --shard 时返回 None。"""
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(args.seed)
     parts, targets = split(folder, args)
     with stage("模型"):
-        base, model = build_model(weights, len(folder.class_names))
-        set_trainable_from(base, args.unfreeze_from)
+        base, model = new_model(args, folder, weights)
         before = model.get_weights()
     prepared = prepare(model, base, parts, targets, args, stage)
     if prepared is None:
         return None
     network, head, clean, data, head_data = prepared
-    balance = class_weights(targets["train"])
-    with stage("训练分类头"):
-        history = train_head(base, head, head_data, balance)
+    balance = class_weights(targets["train"], folder.class_names)
+    with stage(PHASES[0]):
+        head_history = train_head(base, head, head_data, balance)
     set_trainable_from(base, args.unfreeze_from)
     if args.find_lr:
         with stage("试各个学习率"):
             return experiments.report_learning_rates(args, *find_learning_rate(network, data["train"]))
-    with model_folder.writing(args.output_dir, args.name) as results:
-        with stage("训练最后几块"):
-            history = joined(history, train_last_blocks(network, data, args, balance, results / "logs"))
+    with course.results_folder(args, folder, weights) as results:
+        with stage(PHASES[1]):
+            history, kept = fine_tune(model, network, data, args, balance, head_history, results / "logs")
         with stage("评估"):
             scores, probabilities = evaluate(network, clean)
-            metrics = evaluation.report(scores, parts) | {"moved": movement(model, before)}
+            metrics = evaluation.report(scores, parts) | {"moved": movement(model, before), "kept": kept}
             predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
         with stage("都不是与校准"):
             knowledge, limits = evaluation.learn_limits(network, clean)
         outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
         outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
-    print(f"模型文件夹：{model_folder.target_folder(args.output_dir, args.name)}")
+    evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
     return metrics
-
-
-def joined(head_history, history):
-    """两段训练的记录接在一起；解冻之后没有变好就说出来。"""
-    if min(history["val_loss"]) > min(head_history["val_loss"]):
-        print("注意：没有比只训练分类头更好。请调小 --learning-rate，或用 --unfreeze-from 从更靠后的层解冻。")
-    return {key: head_history[key] + history[key] for key in head_history}
 
 
 def main(argv=None):
@@ -250,17 +289,20 @@ def main(argv=None):
     stage = Stopwatch()
     folder, weights = course.start(args, stage)
     if args.repeats == 1:
-        run_once(args, folder, weights, stage)
+        if run_once(args, folder, weights, stage):
+            next_steps.show(args, folder, "hello_fine_tuning.py")
         return
     runs = []
     for seed in range(args.seed, args.seed + args.repeats):
         print(f"\n===== 种子 {seed} =====")
         again = argparse.Namespace(**{**vars(args), "seed": seed, "name": f"{args.name}_seed{seed}"})
-        done = experiments.finished(again, RECIPE, folder, weights)
+        again.name = experiments.free_name(again, folder, weights)
+        done = experiments.finished(again, folder, weights)
         print("以前已经做完，直接用它的结果。" if done else "")
         runs.append(done or run_once(again, folder, weights, Stopwatch()))
     if all(runs):
         experiments.report_repeats(args, runs)
+        next_steps.show(again, folder, "hello_fine_tuning.py")
 
 
 if __name__ == "__main__":

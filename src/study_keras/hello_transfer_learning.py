@@ -8,14 +8,13 @@
 预期：    真实照片验证准确率约 0.90；画的花 0.85 至 0.98。讲解见 docs/study_keras/hello_transfer_learning.md。
 """
 
-import sys
-
-from toolbox import course, evaluation, frozen_prefix, model_folder
+from toolbox import course, evaluation, frozen_prefix, model_folder, next_steps
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
 from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.terminal.arguments import ArgumentParser, fraction, non_negative_int
+from toolbox.terminal.progress import fit_verbose
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
 from toolbox.trainable_layers import set_trainable_from, show_layers
@@ -35,12 +34,14 @@ def parse_arguments(argv):
         name=None,
         name_help="模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model",
     )
+    course.add_replace(parser)
     course.add_class_mode(parser)
     add = parser.add_argument
     add("--model", choices=["seq", "model"], default="seq", help=f"顺序模型，或在 {CUT_LAYER} 切开的函数式模型")
     add("--trainable-base-layers", type=non_negative_int, default=0, metavar="N", help="基础模型的最后几层也训练")
     add("--test-split", type=fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
+    add("--show-layers", action="store_true", help="列出全部层；不给则只列要训练的")
     args = parser.parse_args(argv)
     args.name = args.name or f"mobilenetv2_transfer_{args.model}"
     args.validation_split = VALIDATION_SPLIT
@@ -110,15 +111,24 @@ def build_functional(base, num_classes):
     return keras.Model(base.input, layers.Dense(num_classes, activation="softmax", name="head_softmax")(x))
 
 
+def build_model(weights, labels, args):
+    """--model 要的那一个模型；列出它要训练的层。"""
+    base = build_base(weights, args)
+    model = (build_sequential if args.model == "seq" else build_functional)(base, len(labels))
+    show_layers(model, base, args.show_layers)
+    return model
+
+
 def extract_features(model, generators, args):
     """特征提取（feature extraction）：冻结的部分对同一张照片总给出同样的输出，所以只算一次，留在磁盘上。
 
     返回 (冻结部分之后的网络, 它的数据)；数据与 generators 是同样的照片、标签和批，只是照片换成了它的特征。
     """
     frozen, network = frozen_prefix.split_model(model)
+    extractor = frozen_prefix.FeatureExtractor(frozen, **feature_options(args))
     data, computed = {}, 0
     for part, generator in generators.items():
-        features = frozen_prefix.compute(frozen, generator.photos, **feature_options(args))
+        features = extractor.compute(generator.photos)
         computed += features.computed
         if not args.shard:
             shuffle = part == "train"
@@ -135,12 +145,13 @@ def train(network, data, args, log_dir):
         metrics=["accuracy"],
         jit_compile=False,  # XLA 编译比这几轮训练还久
     )
+    evaluation.explain_epochs()
     history = network.fit(
         data["train"],
         validation_data=data["validation"],
         epochs=args.epochs,
         shuffle=False,  # data["train"] 自己每轮打乱
-        verbose="auto" if sys.stdout.isatty() else 2,
+        verbose=fit_verbose(),
         callbacks=[keras.callbacks.TensorBoard(log_dir, write_graph=False)],
     )
     return history.history
@@ -166,17 +177,14 @@ def main(argv=None):
         parts = {part: generator.photos for part, generator in generators.items()}
         evaluation.show_first_batch(generators["train"], labels)
     with stage("模型"):
-        base = build_base(weights, args)
-        build = build_sequential if args.model == "seq" else build_functional
-        model = build(base, len(labels))
-        show_layers(model, base)
+        model = build_model(weights, labels, args)
     network, data = model, generators  # 经典做法（--end-to-end）：每一轮都从照片算起
     if not args.end_to_end:
         with stage("计算冻结的部分"):
             network, data = extract_features(model, generators, args)
         if course.shard_is_done(args):
             return
-    with model_folder.writing(args.output_dir, args.name) as results:
+    with course.results_folder(args, folder, weights) as results:
         with stage("训练"):
             history = train(network, data, args, results / "logs")
         with stage("评估"):
@@ -190,6 +198,7 @@ def main(argv=None):
         outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
         metrics = model_folder.save(results, stage, args, folder, weights, labels, **outcome)
     evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
+    next_steps.show(args, folder, "hello_transfer_learning.py")
 
 
 if __name__ == "__main__":

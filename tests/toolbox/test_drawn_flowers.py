@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import LESSONS_DIR
+from conftest import LESSONS_DIR, hear_ctrl_c
 from toolbox import drawn_flowers
 from toolbox.drawn_flowers import CLASS_NAMES, draw_folder
 from toolbox.terminal import files
@@ -100,7 +100,8 @@ def test_killed_run_leaves_only_whole_photos_and_goes_on(tmp_path):
 def test_interrupted_run_says_how_to_go_on(tmp_path):
     folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"
     command = [sys.executable, str(script), "--output-dir", str(folder), "--per-class", "100"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    process = subprocess.Popen(command, preexec_fn=hear_ctrl_c, **pipes)
     while not list(folder.glob("*/*.jpg")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -101,13 +101,24 @@ def test_own_addresses_come_first(server, data_dir, monkeypatch):
     assert (data_dir / "flower_photos.tgz").read_bytes() == ARCHIVE
 
 
+def test_a_dead_address_is_one_short_line_without_its_password():
+    shown = [flower_photos._short(url) for url in (*flower_photos.URLS, "http://user:secret@host/\x1b[2J/a.tgz")]
+    assert shown == [
+        "storage.googleapis.com/…/flower_photos.tgz",
+        "download.tensorflow.org/…/flower_photos.tgz",
+        "host/…/a.tgz",
+    ]
+    assert flower_photos._short("file:///tmp/a%20b.tgz") == "/…/a%20b.tgz"
+
+
 def test_no_address_serves(server, data_dir, capsys):
     server.answers["/a.tgz"] = [Answer(status=503)] * 50
     with pytest.raises(flower_photos.DownloadFailed) as failure:
         fetch(server, data_dir, ["/a.tgz", "/b.tgz"], archive=OTHER)
     assert files_in(data_dir).keys() <= {".flower_photos.lock"}
     _, *told = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("下载")]
-    assert [line.split(" 不行：")[0].strip() for line in told] == [server.url + "/a.tgz", server.url + "/b.tgz"]
+    host = server.url.removeprefix("http://")
+    assert [line.split(" 不行：")[0].strip() for line in told] == [f"{host}/a.tgz", f"{host}/b.tgz"]
     assert "503" in told[0] and "SHA-256 不符" in told[1]
     for way_out in ("--url", flower_photos.URL_VARIABLE, "--archive", "--images-dir", "--drawn"):
         assert way_out in str(failure.value)

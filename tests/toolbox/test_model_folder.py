@@ -1,14 +1,18 @@
 """模型文件夹：完整或不存在，不删别人的东西。"""
 
+import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from conftest import LESSONS_DIR
-from toolbox import model_folder
+from toolbox import course, model_folder
+from toolbox.photos.folder import Photo, PhotoFolder
 from toolbox.terminal.errors import UserError
+from toolbox.weights.find import Weights
 
 HISTORY = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [1.0, 0.8], "val_loss": [1.1, 0.9]}
 
@@ -42,9 +46,70 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path):
         f"with model_folder.writing({str(tmp_path)!r}, 'm'): os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 9
-    assert [name.endswith(".writing") for name in os.listdir(tmp_path)] == [True]
+    assert len(list(tmp_path.glob(".*.writing"))) == 1 and not (tmp_path / "m").exists()
     write_something(tmp_path)
     assert os.listdir(tmp_path) == ["m"]
+
+
+def run_of(tmp_path, **changes):
+    """(选项, 照片, 权重)，如同一课的一次运行。"""
+    options = {"output_dir": str(tmp_path), "name": "m", "replace": False, "seed": 0, "epochs": 5, "no_cache": False}
+    photos = [Photo("a.jpg", "a", "0" * 64, "g")]
+    weights = Weights("torchvision", Path("w.h5"), changes.pop("sha256", "1" * 64))
+    return argparse.Namespace(**{**options, **changes}), PhotoFolder(Path("."), ["a"], photos), weights
+
+
+def write_run(tmp_path, **changes):
+    """写一个只有 settings.json 的模型文件夹，返回它的名字。"""
+    args, photos, weights = run_of(tmp_path, **changes)
+    with course.results_folder(args, photos, weights) as folder:
+        model_folder.write_settings(folder, vars(args), weights, photos)
+    return args.name
+
+
+def test_other_settings_never_replace_a_model(tmp_path, capsys):
+    assert write_run(tmp_path) == "m" and capsys.readouterr().out == ""
+    assert write_run(tmp_path, no_cache=True) == "m"  # 只是算的办法不同，得到同样的模型：照旧换掉
+    first = (tmp_path / "m" / "settings.json").read_bytes()
+    assert write_run(tmp_path, sha256=None) == "m_2"  # 练习里的随机权重
+    shown = capsys.readouterr().out
+    assert "（不同的有：权重）" in shown and str(tmp_path / "m_2") in shown and "--replace" in shown
+    assert write_run(tmp_path, epochs=9) == "m_3"
+    assert write_run(tmp_path, sha256=None) == "m_2"  # 再做一遍，换掉的是它自己的
+    assert sorted(os.listdir(tmp_path)) == ["m", "m_2", "m_3"]
+    assert (tmp_path / "m" / "settings.json").read_bytes() == first
+    assert write_run(tmp_path, epochs=9, replace=True) == "m"
+    assert sorted(os.listdir(tmp_path)) == ["m", "m_2", "m_3"]
+    assert (tmp_path / "m" / "settings.json").read_bytes() != first
+
+
+def test_a_damaged_or_older_model_is_kept(tmp_path):
+    write_run(tmp_path)
+    settings = tmp_path / "m" / "settings.json"
+    settings.write_text("{", encoding="utf-8")
+    assert write_run(tmp_path) == "m_2" and settings.read_text(encoding="utf-8") == "{"
+    settings.write_text("{}", encoding="utf-8")
+    assert write_run(tmp_path, seed=1) == "m_3" and settings.read_text(encoding="utf-8") == "{}"
+
+
+def test_a_second_run_on_one_name_is_refused_while_the_first_writes(tmp_path):
+    script = (
+        f"import sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
+        "from toolbox import model_folder\n"
+        f"with model_folder.writing({str(tmp_path)!r}, 'm') as folder:\n"
+        "    (folder / 'settings.json').write_text('first')\n"
+        "    print('writing', flush=True); sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as first:
+        assert first.stdout.readline() == "writing\n"
+        with pytest.raises(UserError, match="另一次运行正在写.*--name"):
+            write_something(tmp_path, text="second")
+        write_something(tmp_path, name="other")
+        first.stdin.close()
+    assert first.returncode == 0 and (tmp_path / "m" / "settings.json").read_text() == "first"
+    write_something(tmp_path, text="2")
+    assert sorted(os.listdir(tmp_path)) == ["m", "other"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x"])
@@ -67,10 +132,27 @@ def test_files_read_back(tmp_path):
     model_folder.write_labels(tmp_path, labels)
     assert model_folder.read_labels(tmp_path) == labels
     model_folder.write_history(tmp_path, HISTORY)
-    lines = (tmp_path / "history.csv").read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / "history.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "epoch,accuracy,val_accuracy,loss,val_loss" and lines[2].startswith("2,0.700000,0.600000")
     model_folder.write_predictions(tmp_path, [("小 雏菊/图,1.jpg", "小 雏菊", "roses", 0.75)])
-    assert '"小 雏菊/图,1.jpg",小 雏菊,roses,0.750000' in (tmp_path / "predictions.csv").read_text(encoding="utf-8")
+    predictions = (tmp_path / "predictions.csv").read_text(encoding="utf-8-sig")
+    assert '"小 雏菊/图,1.jpg",小 雏菊,roses,0.750000' in predictions
+    for name in ("history.csv", "predictions.csv"):  # 没有 BOM，中文的 Excel 当成 GBK
+        assert (tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_curves_mark_where_each_phase_begins(tmp_path):
+    figure = model_folder.curves({**HISTORY, "phase": ["训练分类头", "训练最后几块"]})
+    for axis in figure.axes:
+        assert [(text.get_text(), text.get_position()[0]) for text in axis.texts] == [
+            ("训练分类头", 0.6),
+            ("训练最后几块", 1.6),
+        ]
+        assert [line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1] == [1.5]
+    assert not any(axis.texts for axis in model_folder.curves(HISTORY).axes)
+    model_folder.write_history(tmp_path, {**HISTORY, "phase": ["训练分类头", "训练最后几块"]})
+    lines = (tmp_path / "history.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].endswith(",phase") and lines[2].endswith(",训练最后几块")
 
 
 def test_curves_show_chinese(tmp_path, recwarn):

@@ -55,6 +55,22 @@ def test_of_few_validation_photos_never_more_than_five_percent(validation, allow
     assert knowledge.refused_validation == allowed / (CLASSES * validation)
 
 
+def test_probabilities_count_too_and_again_at_most_five_percent():
+    labels = labels_of(40)
+    photos = features_near(labels, 1)
+    random = np.random.default_rng(5)
+    sure = 0.5 + 0.5 * random.random(120)
+    probabilities = np.stack([sure, 1 - sure, np.zeros(120)], axis=1)
+    knowledge = none_of_these.fit(photos, labels, photos, probabilities, labels)
+    similarities = knowledge.similarity_of(photos)
+    assert knowledge.weight == pytest.approx(0.5 * similarities.std() / sure.std(), rel=1e-4)
+    expected = similarities + knowledge.weight * sure >= knowledge.familiarity
+    np.testing.assert_array_equal(knowledge.is_known(photos, probabilities), expected)
+    assert (~expected).sum() == 6 and knowledge.refused_validation == 0.05
+    unsure = np.full((120, 3), 1 / 3)
+    assert knowledge.is_known(photos, unsure).sum() < expected.sum()  # 同样的照片，模型更没把握
+
+
 def test_equal_validation_photos_are_not_refused():
     labels = labels_of(40)
     probabilities = probabilities_of(labels, 0, 0.9)
@@ -147,6 +163,8 @@ def test_saved_and_read_back_the_same(tmp_path):
     assert json.loads((tmp_path / THRESHOLDS_FILE).read_text(encoding="utf-8")) == {
         "temperature": knowledge.temperature,
         "similarity": knowledge.similarity,
+        "weight": knowledge.weight,
+        "familiarity": knowledge.familiarity,
         "neighbours": 10,
         "refused_validation": 0.05,
     }

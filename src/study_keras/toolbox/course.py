@@ -1,6 +1,8 @@
 """各课共同的部分：共同的选项，以及一课的开头（找到照片与权重，载入 TensorFlow）。"""
 
-from toolbox import drawn_flowers, flower_photos, model_folder
+from contextlib import contextmanager
+
+from toolbox import drawn_flowers, experiments, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photos.folder import open_folder
 from toolbox.terminal.arguments import non_negative_int, positive_int
@@ -43,10 +45,21 @@ def add_photo_options(parser):
     )
 
 
+def add_replace(parser):
+    """给 parser 添上 --replace（第 1、3 课）。"""
+    parser.add_argument(
+        "--replace", action="store_true", help="同名的模型文件夹即使设置不同也换掉；不给则留着，这次的叫 名字_2"
+    )
+
+
 def add_class_mode(parser):
     """给 parser 添上 --class-mode（第 1、2 课）。"""
     parser.add_argument(
-        "--class-mode", choices=list(LOSSES), default="categorical", help="标签是独热向量，或接着 ImageNet 编号的整数"
+        "--class-mode",
+        choices=list(LOSSES),
+        default="categorical",
+        metavar="MODE",
+        help="标签是独热向量（categorical），或接着 ImageNet 编号的整数（sparse）",
     )
 
 
@@ -109,6 +122,17 @@ def find_inputs(args, stage):
         weights = find_weights(args.weights)
         print(f"基础模型的权重：{weights.name}")
     return folder, weights
+
+
+@contextmanager
+def results_folder(args, photos, weights):
+    """给出写这次结果的临时文件夹，正常结束时改名；同名的已是别的设置的模型，就改 args.name，说出来。
+
+    Args 与 Raises 同 experiments.free_name、model_folder.writing。
+    """
+    args.name = experiments.free_name(args, photos, weights)
+    with model_folder.writing(args.output_dir, args.name) as results:
+        yield results
 
 
 def shard_is_done(args):

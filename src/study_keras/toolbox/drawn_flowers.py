@@ -15,6 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # 直接运行时也能找到 toolbox
 
 from toolbox.terminal.arguments import ArgumentParser, non_negative_int, positive_int
+from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import DATA_DIR, remove_leftovers, written_aside
 from toolbox.terminal.progress import Progress
@@ -24,7 +25,7 @@ from toolbox.terminal.workers import process_pool
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
-ELSEWHERE = "运行 python src/study_keras/toolbox/drawn_flowers.py --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
+ELSEWHERE = f"运行 {command('toolbox/drawn_flowers.py')} --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
 _PHOTOS_PER_TASK = 8
 
 
@@ -136,6 +137,7 @@ def main(argv=None):
 
     folder = draw_folder(args.output_dir, args.per_class, args.seed)
     print(f"画好了：{folder}，{len(CLASS_NAMES)} 类，每类 {args.per_class} 张。")
+    print(f"接下来用它上第 1 课：\n  {command('hello_transfer_learning.py', '--images-dir', folder)}")
     if args.contact_sheet:
         save_contact_sheet(folder, args.contact_sheet)
         print(f"样张：{args.contact_sheet}")

@@ -1,5 +1,7 @@
 """看与评估：第一批照片、每一部分的准确率、每张照片的预测、最后的小结。"""
 
+import functools
+
 import numpy as np
 
 from toolbox import none_of_these
@@ -14,6 +16,13 @@ def show_first_batch(generator, labels):
     print(f"第一批照片：形状 {images.shape}，取值 {images.min():.2f} 至 {images.max():.2f}")
     print(f"第一批标签：形状 {targets.shape}，前 5 个是 {'、'.join(f'{i} {labels[i]}' for i in ids[:5])}")
     print(f"类别编号：{generator.class_indices}")
+
+
+@functools.cache
+def explain_epochs():
+    """说明 Keras 训练时打印的各个词；一次运行只说一遍。"""
+    print("下面每一轮（epoch）：accuracy 是训练照片上的准确率，val_accuracy 是验证照片上的（它们没有参加训练）；")
+    print("loss 与 val_loss 是相应的损失，越小越好；ms/step 是一步（一批照片）用了几毫秒。", flush=True)
 
 
 def report(scores, parts):
@@ -60,10 +69,10 @@ def learn_limits(network, data):
         (Knowledge, {"calibration": 校准误差, "refused": {部分: 被说成都不是的比例}})，后者写进 metrics.json。
     """
     both = with_features(network)
-    seen = {part: _features_and_answers(both, batches) for part, batches in data.items()}
+    seen = {part: features_and_answers(both, batches) for part, batches in data.items()}
     (train, _, train_labels), validation = seen["train"], seen["validation"]
     knowledge = none_of_these.fit(train, train_labels, *validation)
-    refused = {part: float(1 - knowledge.is_known(seen[part][0]).mean()) for part in data if part != "train"}
+    refused = {part: float(1 - knowledge.is_known(*seen[part][:2]).mean()) for part in data if part != "train"}
     part = "test" if "test" in seen else "validation"
     _, probabilities, labels = seen[part]
     calibration = {
@@ -88,10 +97,10 @@ def with_features(network):
     return keras.Model(image, [pooled[-1] if pooled else image, probabilities])
 
 
-def _features_and_answers(model, batches):
+def features_and_answers(model, batches):
     """每张照片的特征、各个类别的概率、真实类别的编号，三个数组；batches 打乱的也行。"""
     if hasattr(batches, "__getitem__"):  # 照片的迭代器用 for 没有尽头
-        batches = (batches[i] for i in range(len(batches)))
+        batches = map(batches.__getitem__, range(len(batches)))
     features, probabilities, labels = [], [], []
     for images, targets in batches:
         for rows, output in zip((features, probabilities), model(images, training=False), strict=True):
@@ -102,7 +111,7 @@ def _features_and_answers(model, batches):
 
 
 def summarize(metrics, predictions, folder):
-    """用几行中文总结：照片、每类准确率、各步用时、错得最有把握的五张、接下来做什么。
+    """用几行中文总结：照片、每类准确率、各步用时、错得最有把握的五张。
 
     Args:
         metrics: metrics.json 的内容。
@@ -122,7 +131,6 @@ def summarize(metrics, predictions, folder):
     print("各步用时：" + "，".join(f"{name} {seconds:.1f} 秒" for name, seconds in metrics["seconds"].items()))
     _show_mistakes(predictions)
     print(f"模型文件夹：{folder}")
-    print("接下来：用 --images-dir 换成你自己的照片；加 --end-to-end 看经典做法慢多少；读 docs/pitfalls.md。")
 
 
 def _show_mistakes(predictions):

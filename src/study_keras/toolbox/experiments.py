@@ -1,29 +1,71 @@
-"""几个种子的实验：认出已经做完的，汇总，画学习率曲线。"""
+"""一次次的实验：是不是同样的设置，叫什么名字，认出已经做完的，汇总几个种子，画学习率曲线。"""
 
+import itertools
 import json
 
 from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
 
+PLACES_AND_WAYS = {  # 说在哪里、怎样算的选项，不决定得到什么模型；照片与权重看内容的哈希
+    *("images_dir", "drawn", "weights", "output_dir", "name", "replace", "repeats", "find_lr", "show_layers", "debug"),
+    *("cache_dir", "no_cache", "cache_limit", "engine", "shard"),
+}
+CONTENTS = {"weights_sha256": "权重", "photos_sha256": "照片"}
 
-def finished(args, options, folder, weights):
+
+def free_name(args, photos, weights):
+    """这次运行的模型文件夹叫什么：args.name；它已是别的设置的模型，就用 args.name_2、_3……，并说出来。
+
+    同样的设置、照片与权重得到同样的模型，所以照旧换掉；args.replace 为真则总是换掉。
+
+    Args:
+        args: 命令行选项，要有 output_dir、name、replace。
+        photos: PhotoFolder。
+        weights: weights.find.Weights。
+    """
+    target = model_folder.target_folder(args.output_dir, args.name)
+    if args.replace or not (target / model_folder.SETTINGS_FILE).exists():
+        return args.name
+    different = different_settings(target, args, photos, weights)
+    if not different:
+        return args.name
+    for number in itertools.count(2):
+        name = f"{args.name}_{number}"
+        other = target.with_name(name)
+        if not other.exists() or not different_settings(other, args, photos, weights):
+            print(f"{target} 是另一次运行的模型（不同的有：{'、'.join(different)}），留着不动。")
+            print(f"这次的写到 {other}。要换掉原来的，请加 --replace。", flush=True)
+            return name
+
+
+def different_settings(folder, args, photos, weights):
+    """folder 里的模型与这次运行有哪些设置不同，["--epochs", "权重", ...]；没有不同就是同样的实验。"""
+    try:
+        found = json.loads((folder / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [model_folder.SETTINGS_FILE]
+    if not isinstance(found, dict):
+        return [model_folder.SETTINGS_FILE]
+    wanted = {name: value for name, value in vars(args).items() if name not in PLACES_AND_WAYS}
+    wanted |= {"weights_sha256": weights.sha256, "photos_sha256": photo_list_hash(photos.photos)}
+    different = [name for name, value in wanted.items() if name not in found or found[name] != value]
+    return [CONTENTS.get(name, f"--{name.replace('_', '-')}") for name in different]
+
+
+def finished(args, folder, weights):
     """args.name 这个模型文件夹若是同样的实验留下的，返回它的 metrics，否则返回 None。
 
     Args:
-        options: 决定结果的选项的名字；它们与权重、照片都相同，才算同样的实验。
         folder: PhotoFolder。
         weights: weights.find.Weights。
     """
     target = model_folder.target_folder(args.output_dir, args.name)
+    if different_settings(target, args, folder, weights):
+        return None
     try:
-        settings = json.loads((target / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
-        metrics = json.loads((target / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
+        return json.loads((target / model_folder.METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
-    wanted = {name: getattr(args, name) for name in options}
-    wanted["weights_sha256"] = weights.sha256
-    wanted["photos_sha256"] = photo_list_hash(folder.photos)
-    return metrics if all(settings.get(name) == value for name, value in wanted.items()) else None
 
 
 def mean_and_range(values):

@@ -21,9 +21,11 @@ import argparse
 from toolbox.downloads import resumable
 from toolbox.downloads.archive import extract
 from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, sha256_of
 from toolbox.terminal.run import run_main
+from toolbox.terminal.text import visible
 
 FOLDER_NAME = "flower_photos"
 URLS = (  # 同一个存储桶的两个名字，常有人只能连上其中一个
@@ -33,7 +35,7 @@ URLS = (  # 同一个存储桶的两个名字，常有人只能连上其中一�
 URL_VARIABLE = "STUDY_KERAS_FLOWER_PHOTOS_URL"
 SIZE = 228_813_984  # 字节
 SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
-SCRIPT = "python src/study_keras/toolbox/flower_photos.py"
+SCRIPT = command("toolbox/flower_photos.py")
 WAYS_OUT = (
     f"要真实照片，有三个办法：一、运行 {SCRIPT} --url 地址（或设环境变量 {URL_VARIABLE}），换一个你能访问的镜像；"
     f"二、从别处拿到 flower_photos.tgz，运行 {SCRIPT} --archive 文件；"
@@ -112,8 +114,16 @@ def _download(data_dir, addresses, sha256, timing):
             print(f"压缩包留在 {archive}，有了照片就可以删掉。", flush=True)
             return archive
         except resumable.Unavailable as error:
-            print(f"  {url} 不行：{error}", flush=True)
+            print(f"  {_short(url)} 不行：{error}", flush=True)
     raise DownloadFailed(f"试过 {len(addresses)} 个地址，都下载不到 {name}。{WAYS_OUT}。")
+
+
+def _short(url):
+    """地址的主机与文件名，一行放得下；不带密码。"""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    folder, _, name = parts.path.rpartition("/")
+    return visible(f"{host}/…/{name}" if folder else f"{host}/{name}")
 
 
 def _problem_with(archive, sha256):
@@ -170,6 +180,7 @@ def main(argv=None):
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     counts = "，".join(f"{entry.name} {sum(1 for _ in entry.iterdir())} 张" for entry in classes)
     print(f"照片在 {folder}：{counts}。")
+    print(f"接下来用它上第 1 课：\n  {command('hello_transfer_learning.py', '--images-dir', folder)}")
 
 
 if __name__ == "__main__":

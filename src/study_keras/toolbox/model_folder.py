@@ -20,15 +20,17 @@ from toolbox.model_folder_reader import (
     MODEL_FILE,
     SETTINGS_FILE,
     find,  # noqa: F401  别处也从这里取
+    newest,  # noqa: F401
     read_labels,  # noqa: F401
 )
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
+from toolbox.terminal.files import absolute, folder_written_aside, only_process, sha256_of
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.text import visible
 
 _MOST_NAMED = 5
+CSV_ENCODING = "utf-8-sig"  # 开头带 BOM，中文的 Excel 才认得出是 UTF-8；读的时候也用它
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -62,9 +64,11 @@ def writing(output_dir, name):
     """给出一个写在旁边的临时文件夹；正常结束时改名为 output_dir/name（换掉旧的），出错或中断时删掉。
 
     Raises:
-        UserError: 同 target_folder。
+        UserError: 同 target_folder；另一个进程正在写同一个模型文件夹。
     """
-    with folder_written_aside(target_folder(output_dir, name)) as aside:
+    target = target_folder(output_dir, name)
+    busy = f"另一次运行正在写 {target}。请等它结束，或用 --name 换个名字。"
+    with only_process(target.with_name(f".{name}.lock"), busy), folder_written_aside(target) as aside:
         yield aside
 
 
@@ -172,7 +176,7 @@ def write_labels(folder, labels):
 
 def write_predictions(folder, rows):
     """predictions.csv：每张留出的照片一行 (文件, 真实类别, 预测类别, 概率)。"""
-    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
+    with open(folder / "predictions.csv", "w", encoding=CSV_ENCODING, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "true", "predicted", "probability"])
         writer.writerows((name, true, predicted, f"{probability:.6f}") for name, true, predicted, probability in rows)
@@ -182,18 +186,22 @@ def write_history(folder, history):
     """history.csv 与 curves.png：每一轮（epoch）的损失与准确率。
 
     Args:
-        history: {"accuracy": [...], "val_accuracy": [...], "loss": [...], "val_loss": [...]}，每轮一个数。
+        history: {"accuracy": [...], "val_accuracy": [...], "loss": [...], "val_loss": [...]}，每轮一个数；
+            分几段训练的还有 "phase"，每轮属于哪一段，图上标出来。
     """
     names = list(history)
-    with open(folder / "history.csv", "w", encoding="utf-8", newline="") as file:
+    with open(folder / "history.csv", "w", encoding=CSV_ENCODING, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["epoch", *names])
         for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
-    _draw_curves(folder / "curves.png", history)
+            writer.writerow([epoch, *(v if isinstance(v, str) else f"{v:.6f}" for v in values)])
+    figure = curves(history)
+    figure.savefig(folder / "curves.png", dpi=100)
+    figure.clear()
 
 
-def _draw_curves(path, history):
+def curves(history):
+    """history 画成的图：准确率与损失各一幅；分几段训练的，段与段之间画一条竖线。"""
     from toolbox.terminal.plots import pyplot
 
     plt = pyplot()
@@ -202,9 +210,19 @@ def _draw_curves(path, history):
         epochs = range(1, len(history[key]) + 1)
         axis.plot(epochs, history[key], marker="o", label="训练")
         axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
+        _mark_phases(axis, history.get("phase", ()))
         axis.set(title=title, xlabel="轮（epoch）")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(path, dpi=100)
     plt.close(figure)
+    return figure
+
+
+def _mark_phases(axis, phases):
+    """在每一段开始处写它的名字，段与段之间画竖线。phases：每一轮属于哪一段。"""
+    for epoch, phase in enumerate(phases, start=1):
+        if epoch == 1 or phase != phases[epoch - 2]:
+            axis.text(epoch - 0.4, 1.01, phase, transform=axis.get_xaxis_transform(), fontsize=8)
+            if epoch > 1:
+                axis.axvline(epoch - 0.5, color="tab:gray", linestyle="--")

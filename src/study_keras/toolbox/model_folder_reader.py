@@ -49,6 +49,11 @@ def read_settings(folder):
     return settings
 
 
+def looks_like_one(path):
+    """是不是模型文件夹，缺了文件的也算：照片的文件夹里没有这些名字的文件。"""
+    return any((Path(path).expanduser() / name).is_file() for name in (SETTINGS_FILE, LITERT_FILE, MODEL_FILE))
+
+
 def find(folder):
     """确认 folder 是一个完整的模型文件夹，返回 Path。
 
@@ -101,7 +106,7 @@ def classes(folder):
 
 def _true_classes(folder):
     try:
-        with open(Path(folder) / "predictions.csv", encoding="utf-8", newline="") as file:
+        with open(Path(folder) / "predictions.csv", encoding="utf-8-sig", newline="") as file:
             return sorted({row["true"] for row in csv.DictReader(file)})
     except (OSError, ValueError, KeyError):
         return []

@@ -1,9 +1,9 @@
 """都不是（none of these）：照片与训练照片都不像时认得出来；以及让概率名副其实的校准（calibration）。
 
-认生的办法：照片的特征与第 k 近的训练照片有多像（余弦相似度，cosine similarity），不够像就是都不是（Sun 等，2022，
-“Out-of-Distribution Detection with Deep Nearest Neighbors”，ICML）。校准的办法：温度缩放（temperature scaling），
-log 概率除以同一个温度再 softmax，谁排第一不变（Guo 等，2017，“On Calibration of Modern Neural Networks”，ICML）。
-门槛与温度都只看验证照片。这里只用 NumPy：预测时不需要 TensorFlow。
+认生的办法：照片的特征与第 k 近的训练照片有多像（余弦相似度，cosine similarity；Sun 等，2022，“Out-of-Distribution
+Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不是。校准的办法：温度缩放
+（temperature scaling），log 概率除以同一个温度再 softmax，谁排第一不变（Guo 等，2017，“On Calibration of Modern
+Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。这里只用 NumPy：预测时不需要 TensorFlow。
 """
 
 import json
@@ -21,11 +21,14 @@ THRESHOLDS_FILE = "thresholds.json"
 FEATURES_FILE = "training_features.npz"
 NEIGHBOURS = 10
 REFUSED = 0.05  # 验证照片里最多这么大一份被说成都不是
+SHARE = 0.5  # 最大的概率占的分量：在验证照片上，它的标准差乘权重之后是相似度的这么多倍（benchmarks/none_of_these.py）
 PROTOTYPES = 2000  # 各类合起来大约最多留这么多张训练照片的特征，每类一样多
 MARGIN = 1e-4  # 门槛放低一点：同一张照片由 Keras 与由 LiteRT 算出的相似度差不到这么多
+SMALLEST_SPREAD = 0.01  # 概率的标准差再小也当作它，免得权重大得离谱
 TEMPERATURES = (0.05, 20.0)  # 只在这个范围里找
 SMALLEST = float(np.finfo(np.float32).tiny)  # 概率是 0 时当作它，log 才有意义
 BINS = 15  # Guo 等（2017）算校准误差时分的格数
+_NUMBERS = ("temperature", "similarity", "weight", "familiarity", "refused_validation")
 ROWS = 1024  # 一次比这么多张照片，占用的内存就有上限
 
 
@@ -35,7 +38,8 @@ class Knowledge:
 
     Attributes:
         temperature: 校准用的温度，交给 calibrated。
-        similarity: 门槛；与第 neighbours 近的训练照片的余弦相似度低于它就是都不是。
+        similarity: 不知道概率时的门槛；与第 neighbours 近的训练照片的余弦相似度低于它就是都不是。
+        weight, familiarity: 知道概率时的权重与门槛；相似度 + weight * 最大的概率 低于 familiarity 就是都不是。
         neighbours: 看第几近的。
         features: float16 (n, d)，留下的训练照片的特征，各行长度为 1。
         labels: int32 (n,)，它们的类别，是模型输出的编号。
@@ -44,6 +48,8 @@ class Knowledge:
 
     temperature: float
     similarity: float
+    weight: float
+    familiarity: float
     neighbours: int
     features: np.ndarray
     labels: np.ndarray
@@ -53,14 +59,19 @@ class Knowledge:
         """每张照片与第 neighbours 近的训练照片的余弦相似度，float32 (张数,)；features 是 (张数, d)。"""
         return _kth_similarity(features, self.features, self.neighbours)
 
-    def is_known(self, features):
-        """每张照片像不像训练照片，bool (张数,)；features 是 (张数, d)。"""
-        return self.similarity_of(features) >= self.similarity
+    def familiarity_of(self, features, probabilities):
+        """每张照片有多面熟 (张数,)：相似度 + weight * 最大的概率；probabilities 是模型给的、没有校准的。"""
+        return self.similarity_of(features) + self.weight * np.max(probabilities, axis=1)
+
+    def is_known(self, features, probabilities=None):
+        """每张照片像不像训练照片，bool (张数,)；features 是 (张数, d)，probabilities 同上，没有就只看相似度。"""
+        if probabilities is None:
+            return self.similarity_of(features) >= self.similarity
+        return self.familiarity_of(features, probabilities) >= self.familiarity
 
     def save(self, folder):
         """写进模型文件夹：thresholds.json 与 training_features.npz。"""
-        names = ("temperature", "similarity", "neighbours", "refused_validation")
-        thresholds = json.dumps({name: getattr(self, name) for name in names}, indent=2)
+        thresholds = json.dumps({name: getattr(self, name) for name in (*_NUMBERS, "neighbours")}, indent=2)
         (Path(folder) / THRESHOLDS_FILE).write_text(thresholds + "\n", encoding="utf-8")
         np.savez(Path(folder) / FEATURES_FILE, features=self.features, labels=self.labels)
 
@@ -69,7 +80,7 @@ def fit(train_features, train_labels, validation_features, validation_probabilit
     """由训练照片的特征定下 Knowledge；门槛与温度由验证照片定，最多 REFUSED 的验证照片被说成都不是。
 
     看第 NEIGHBOURS 近的；有一类的照片比这还少，就看第“最少那一类的张数”近的，免得照片少的类别总被说成都不是。
-    验证照片不到 1 / REFUSED（20）张时，一张也不拒绝：门槛就是其中最不像的那一张。
+    验证照片不到 1 / REFUSED（20）张时，一张也不拒绝：门槛就是其中最不面熟的那一张。
 
     Args:
         train_features, validation_features: (张数, d)，没有归一化的也行。
@@ -78,16 +89,26 @@ def fit(train_features, train_labels, validation_features, validation_probabilit
     """
     features, labels = _thinned(_unit(train_features).astype(np.float16), np.asarray(train_labels, np.int32))
     neighbours = int(min(NEIGHBOURS, np.unique(labels, return_counts=True)[1].min()))
-    similarities = np.sort(_kth_similarity(validation_features, features, neighbours))
-    similarity = float(similarities[int(REFUSED * len(similarities))]) - MARGIN
+    similarities = _kth_similarity(validation_features, features, neighbours)
+    confidences = np.max(validation_probabilities, axis=1)
+    weight = float(SHARE * similarities.std() / max(confidences.std(), SMALLEST_SPREAD))
+    familiarities = similarities + weight * confidences
+    familiarity = _threshold(familiarities)
     return Knowledge(
         temperature=best_temperature(validation_probabilities, validation_labels),
-        similarity=similarity,
+        similarity=_threshold(similarities),
+        weight=weight,
+        familiarity=familiarity,
         neighbours=neighbours,
         features=features,
         labels=labels,
-        refused_validation=float((similarities < similarity).mean()),
+        refused_validation=float((familiarities < familiarity).mean()),
     )
+
+
+def _threshold(scores):
+    """最多 REFUSED 的分数严格低于它。"""
+    return float(np.sort(scores)[int(REFUSED * len(scores))]) - MARGIN
 
 
 def _unit(features):
@@ -97,7 +118,7 @@ def _unit(features):
 
 
 def _kth_similarity(features, prototypes, k):
-    prototypes = prototypes.astype(np.float32).T
+    prototypes = prototypes.astype(np.float32, copy=False).T  # predictor 已经换成了 float32，不必每张照片再换一遍
     similarities = np.empty(len(features), np.float32)
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
@@ -184,8 +205,7 @@ def load(folder):
         return None
     try:
         read = json.loads(thresholds.read_text(encoding="utf-8"))
-        names = ("temperature", "similarity", "refused_validation")
-        numbers = {name: float(read[name]) for name in names} | {"neighbours": int(read["neighbours"])}
+        numbers = {name: float(read[name]) for name in _NUMBERS} | {"neighbours": int(read["neighbours"])}
         knowledge = Knowledge(**numbers, **_read_arrays(features))
         _check(knowledge)
     except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
@@ -208,7 +228,7 @@ def _read_arrays(path):
 def _check(knowledge):
     """各个数都说得通；说不通则 ValueError。"""
     features, labels = knowledge.features, knowledge.labels
-    numbers = (knowledge.temperature, knowledge.similarity, knowledge.refused_validation)
+    numbers = [getattr(knowledge, name) for name in _NUMBERS]
     shapes = features.ndim == 2 and labels.shape == features.shape[:1] and 1 <= knowledge.neighbours <= len(labels)
     kinds = features.dtype == np.float16 and labels.dtype == np.int32
     if not (shapes and kinds and knowledge.temperature > 0 and np.isfinite(numbers).all()):

@@ -4,21 +4,25 @@ predictor = Predictor("output/mobilenetv2_transfer_seq")
 print(predictor.predict("花.jpg").top(3))
 """
 
+import itertools
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from toolbox import model_folder_reader as reader
+from toolbox import none_of_these
 from toolbox.litert_model import LiteRTModel, convert_file
 from toolbox.photos.read import PhotoError, decode, read_file
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of, written_aside
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads, process_pool
+
+_TOGETHER = 16  # 这么多张一起与训练照片比：一张一张地比，要把训练照片的特征从内存里读这么多遍
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,9 @@ class Answer:
 
     Attributes:
         labels: 各个类别的名字。
-        probabilities: 各个类别的概率，float32，顺序同 labels。
+        probabilities: 各个类别的概率（校准过），float32，顺序同 labels。
         features: 全局平均池化的输出，float32 (d,)。
-        known: 像不像训练时见过的；模型文件夹里没有记下训练的特征时总是 True。
+        known: 像不像训练照片；False 就是都不像。以前写的文件夹没有记下训练照片，总是 True。
     """
 
     labels: list[str]
@@ -64,6 +68,7 @@ class Predictor:
         if not path.is_file():
             _convert_once(self.folder)
         self._model = _open(path, reader.read_settings(self.folder).get(reader.LITERT_HASH))
+        self._knowledge = _knowledge(self.folder, self._model.outputs["features"]["shape"][1])
         outputs = self._model.outputs["probabilities"]["shape"][1]
         lines = len(reader.read_labels(self.folder))
         if outputs != lines:
@@ -79,19 +84,45 @@ class Predictor:
         Raises:
             PhotoError: 读不出来；文字是中文原因。
         """
-        made = self._model(self._pixels(photo))
-        return Answer(self.labels, made["probabilities"][self._outputs], made["features"])
+        return self._answers([self._run(photo)])[0]
 
-    def predict_many(self, photos):
-        """依次给出每张照片的 (photo, Answer 或 PhotoError)，顺序同 photos；用上每个核，占的内存与张数无关。"""
+    def predict_many(self, photos, load=None):
+        """依次给出每张照片的 (photo, Answer 或 PhotoError)，顺序同 photos；用上每个核，占的内存与张数无关。
 
-        def answer(photo):
+        Args:
+            photos: 可以是边走边给的；有 load 时可以是任何东西。
+            load: 函数，把 photos 中的一个变成 predict 要的照片，在工作线程里运行；可以抛出 PhotoError。
+        """
+
+        def run(photo):
             try:
-                return photo, self.predict(photo)
+                return photo, self._run(load(photo) if load else photo)
             except PhotoError as error:
                 return photo, error
 
-        return map_in_threads(answer, photos)
+        results = map_in_threads(run, photos)
+        while together := list(itertools.islice(results, _TOGETHER)):
+            made = [outcome for _, outcome in together if not isinstance(outcome, PhotoError)]
+            answers = iter(self._answers(made))
+            for photo, outcome in together:
+                yield photo, outcome if isinstance(outcome, PhotoError) else next(answers)
+
+    def _run(self, photo):
+        """(模型各个输出的概率, 特征)。"""
+        made = self._model(self._pixels(photo))
+        return made["probabilities"], made["features"]
+
+    def _answers(self, made):
+        """made：几张照片的 _run。返回几个 Answer。"""
+        if not made:
+            return []
+        probabilities, features = map(np.stack, zip(*made, strict=True))
+        known = [True] * len(made)
+        if self._knowledge is not None:
+            known = self._knowledge.is_known(features, probabilities).tolist()
+            probabilities = none_of_these.calibrated(probabilities, self._knowledge.temperature)
+        listed = probabilities[:, self._outputs]
+        return [Answer(self.labels, *each) for each in zip(listed, features, known, strict=True)]
 
     def _pixels(self, photo):
         height, width = self._model.image_size
@@ -120,6 +151,17 @@ def _open(path, sha256):
     if not {"probabilities", "features"} <= set(model.outputs):
         raise damaged
     return model
+
+
+def _knowledge(folder, width):
+    """模型见过什么；没有记下就是 None。width：features 有几个数。"""
+    knowledge = none_of_these.load(folder)
+    if knowledge is None:
+        return None
+    if knowledge.features.shape[1] != width:
+        wrong = f"{visible(folder)} 里的 {none_of_these.FEATURES_FILE} 不是这个模型的"
+        raise UserError(f"{wrong}：这个文件夹被改过。请用别处的备份，或重新训练。")
+    return replace(knowledge, features=knowledge.features.astype(np.float32))
 
 
 def _convert_once(folder):

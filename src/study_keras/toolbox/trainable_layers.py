@@ -27,16 +27,15 @@ def set_trainable_from(base, first_layer=None):
         layer.trainable = i >= first and not isinstance(layer, keras.layers.BatchNormalization)
 
 
-def show_layers(model, base):
-    """列出全部层，标出要训练的；再数一数可训练与冻结的权重。"""
+def show_layers(model, base, everything=False):
+    """列出要训练的层（everything 为真则列出全部层）：名字、输出的形状、权重的个数；再数一数可训练与冻结的权重。"""
     nested = base if base in model.layers else None
     layers = (nested.layers if nested else []) + [layer for layer in model.layers if layer is not nested]
-    for layer in layers:
-        mark = "训练" if layer.trainable_weights else "冻结" if layer.weights else "无权重"
-        name, kind, shape = layer.name, type(layer).__name__, str(layer.output.shape[1:])
-        print(f"  {name:<28}{kind:<24}{shape:<18}{layer.count_params():>10,} {mark}")
-    trained = [layer.name for layer in layers if layer.trainable_weights]
-    print(f"共 {len(layers)} 层（基础模型 {len(base.layers)} 层），要训练的 {len(trained)} 层：{'、'.join(trained)}")
+    trained = [layer for layer in layers if layer.trainable_weights]
+    for layer in layers if everything else trained:
+        mark = "训练" if layer in trained else "冻结" if layer.weights else "无权重"
+        print(f"  {layer.name:<26} {layer.output.shape[1:]!s:<14}{layer.count_params():>9,} {mark}")
+    print(f"共 {len(layers)} 层（基础模型 {len(base.layers)} 层），要训练的 {len(trained)} 层")
     for label, weights in (("可训练", model.trainable_weights), ("冻结", model.non_trainable_weights)):
         count = sum(np.prod(weight.shape, dtype=int) for weight in weights)
         print(f"{label}的权重：{len(weights)} 个张量，共 {count:,} 个数")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import LESSONS_DIR
+from conftest import LESSONS_DIR, hear_ctrl_c
 from toolbox.estimator import local_cluster
 from toolbox.terminal.errors import UserError
 
@@ -93,7 +93,7 @@ def test_when_one_fails_the_others_are_ended(member, tmp_path, victim):
 def test_no_process_outlives_the_launcher(member, tmp_path, number, code):
     stay = plan(chief0="stay", worker0="stay", worker1="stay", ps0="stay", evaluator0="stay")
     source = LAUNCH.format(lessons=str(LESSONS_DIR), script=str(member), plan=stay)
-    launcher = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.DEVNULL)
+    launcher = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.DEVNULL, preexec_fn=hear_ctrl_c)
     wait_until(lambda: len(pid_files(tmp_path)) == 5)
     launcher.send_signal(number)
     assert launcher.wait(30) == code

@@ -7,9 +7,11 @@ from tensorflow.keras.applications.mobilenet_v2 import preprocess_input
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 from toolbox.frozen_prefix.compute import _pixels
+from toolbox.photos import split
 from toolbox.photos.folder import open_folder
 from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import read_photo
+from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
@@ -35,6 +37,21 @@ def test_subsets_cover_everything_once(photo_dir):
     names = [folder.name(photo) for subset in subsets for photo in subset.photos]
     assert sorted(names) == sorted(folder.name(photo) for photo in folder.photos)
     assert len(set(names)) == len(names) == 36
+
+
+def test_a_folder_is_split_once_for_all_its_subsets(photo_dir, monkeypatch, capsys):
+    """几万张时一次划分要几秒；差得远的张数也只说一遍。"""
+    made = []
+    monkeypatch.setattr(split, "split_photos", lambda *args: made.append(args) or split_photos(*args))
+    for path in photo_dir.glob("*/0[1-9].jpg"):
+        path.unlink()  # 每类剩三张，要的比例得不到
+    generator, folder = ImageDataGenerator(validation_split=0.25), open_folder(photo_dir)
+    subsets = [flow_from_folder(generator, folder, name, test_split=0.2) for name in ("validation", "training", "test")]
+    assert len(made) == 1 and capsys.readouterr().out.count("差一成以上") == 1
+    expected = split_photos(folder.photos, 0.25 * 0.8, 0.2)
+    assert [subset.photos for subset in subsets] == [expected[part] for part in ("validation", "train", "test")]
+    flow_from_folder(generator, folder, "training", test_split=0.2, seed=1)  # 别的种子是另一种划分
+    assert len(made) == 2
 
 
 def test_sparse_ids_continue_imagenet_and_count_each_photo_once(photo_dir):

@@ -130,7 +130,6 @@ def test_sizes_far_from_those_asked_are_said(capsys):
     photos = [photo(f"{name}{i // 10}", name, i) for name in "ab" for i in range(30)]  # 每类三组，各十张
     split_photos(photos, validation=0.15, test=0.15)
     assert "总数：训练要 42 张，得 20 张，验证要 9 张，得 20 张" in capsys.readouterr().out
-    split_photos(photos, validation=0.15, test=0.15, quiet=True)
     split_photos([photo(f"{name}{i}", name) for name in "ab" for i in range(30)], validation=0.15, test=0.15)
     assert capsys.readouterr().out == ""
 

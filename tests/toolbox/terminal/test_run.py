@@ -1,14 +1,20 @@
 """命令行约定：退出码、一行中文错误、中文帮助、进度。"""
 
 import errno
+import functools
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from conftest import LESSONS_DIR
+from conftest import LESSONS_DIR, hear_ctrl_c
+from toolbox import evaluation
 from toolbox.terminal.errors import explain
 from toolbox.terminal.progress import Progress
+from toolbox.terminal.text import columns
 
 SCRIPT = """
 import sys
@@ -16,6 +22,7 @@ sys.path.insert(0, {lessons!r})
 from toolbox.terminal import tensorflow_start
 from toolbox.terminal.arguments import ArgumentParser, positive_int
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.progress import Progress
 from toolbox.terminal.run import run_main
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow, without_native_messages
 def main(argv=None):
@@ -81,6 +88,29 @@ def test_error_while_tensorflow_is_really_loading():
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "tensorflow", "")
 
 
+@pytest.mark.slow
+def test_only_the_warning_about_retracing_is_left_out():
+    """--repeats 每个种子建一个新模型，TensorFlow 便警告反复编译；别的警告照常。"""
+    body = """
+    tf = load_tensorflow()
+    compiled = tf.function(lambda number: number + 1)
+    for number in range(7):  # 每个 Python 整数都要重新编译
+        compiled(number)
+    tf.get_logger().warning("别的警告")
+    """
+    done = run_script(body.strip())
+    assert done.returncode == 0 and "retracing" not in done.stderr and "别的警告" in done.stderr
+
+
+def test_the_words_of_keras_are_explained_once(capsys):
+    evaluation.explain_epochs.cache_clear()
+    evaluation.explain_epochs()
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("val_accuracy", "val_loss", "ms/step"))
+    evaluation.explain_epochs()
+    assert capsys.readouterr().out == ""
+
+
 def test_only_native_messages_are_withheld():
     body = """
     import os
@@ -118,16 +148,60 @@ def test_help_is_chinese_with_defaults():
     assert not any(word in done.stdout for word in ("usage", "options", "show this"))
 
 
-def test_gbk_console_does_not_crash():
-    import os
-
-    environment = {**os.environ, "PYTHONIOENCODING": "gbk"}
+@pytest.mark.parametrize(
+    ("asked", "encoding"), [("gbk", "gbk"), ("gbk:strict", "gbk"), (":strict", "utf-8"), ("", "utf-8")]
+)
+def test_output_is_in_the_encoding_asked_for(asked, encoding, tmp_path):
+    """GBK 里没有的字换成问号，不崩溃；没有要求的，输出到文件、管道就用 UTF-8，不论系统的语言。"""
+    script = tmp_path / "script.py"
+    body = "print('照片 \\U0001f33b'); print('注意', file=sys.stderr)"
+    script.write_text(SCRIPT.format(lessons=str(LESSONS_DIR), body=body), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(lessons=str(LESSONS_DIR), body="print('照片 \\U0001f33b')")],
+        [sys.executable, str(script)],
         capture_output=True,
-        env=environment,
+        env={**os.environ, "PYTHONIOENCODING": asked, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     )
     assert done.returncode == 0
+    assert done.stdout.decode(encoding).split() == ["照片", "?" if encoding == "gbk" else "\U0001f33b"]
+    assert done.stderr.decode(encoding).split() == ["注意"]
+
+
+CLEANING_UP = """
+    import time
+    try:
+        print("working", flush=True); time.sleep(60)
+    finally:
+        print("cleaning", flush=True); time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上没有发给单个进程的 SIGINT")
+def test_a_second_interrupt_ends_at_once_with_a_word():
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=CLEANING_UP.strip())
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen([sys.executable, "-c", script], preexec_fn=hear_ctrl_c, **pipes) as process:
+        for word in ("working", "cleaning"):
+            assert process.stdout.readline() == word + "\n"
+            process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip() == "已强行结束。都还在。"
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上没有 SIGINT")
+def test_a_background_job_keeps_ignoring_interrupts():
+    body = "os.kill(os.getpid(), signal.SIGINT); print('还在')"
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=f"import os, signal; {body}")
+    ignore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    done = subprocess.run([sys.executable, "-c", script], preexec_fn=ignore, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "还在", "")
+
+
+def test_a_package_missing_later_on_says_which_python_to_use():
+    done = run_script("raise ModuleNotFoundError('No module named tensorflow', name='tensorflow')")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert "没有课程所需的包（tensorflow）" in done.stderr and "requirements.txt" in done.stderr
+    done = run_script("raise ModuleNotFoundError('No module named x', name='x')")
+    assert done.returncode == 1 and "没有料到" in done.stderr
 
 
 def test_reader_that_leaves_early_causes_no_traceback():
@@ -140,11 +214,46 @@ def test_reader_that_leaves_early_causes_no_traceback():
 
 
 def test_progress_lines_when_not_a_terminal(capsys):
-    with Progress("提取", total=10, seconds_between_lines=0) as progress:
+    with Progress("提取", total=10, seconds_between_lines=0, seconds_before_estimate=0) as progress:
         for _ in range(10):
             progress.update()
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == 10 and lines[-1].startswith("提取：10 张/10 张，每秒") and "剩余约 0 秒" in lines[-1]
+
+
+def test_no_estimate_before_it_means_something(capsys, monkeypatch):
+    """开头在转换模型，5 秒后第一张才做完：那 5 秒不算在速率里，满两秒之前也不估计剩余时间。"""
+    clock = iter([0, 5, 6, 7, 15])  # 进入、四次 update
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with Progress("计算", total=1500, seconds_between_lines=0) as progress:
+        for count in (1, 50, 50, 400):
+            progress.update(count)
+    assert capsys.readouterr().out.splitlines() == [
+        "计算：1 张/1500 张",
+        "计算：51 张/1500 张",
+        "计算：101 张/1500 张，每秒 50 张，剩余约 28 秒",
+        "计算：501 张/1500 张，每秒 50 张，剩余约 20 秒",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="要用伪终端")
+def test_the_progress_bar_fits_a_narrow_terminal():
+    import pty
+    import termios
+
+    body = "import time; progress = Progress('计算冻结部分', total=1500, seconds_before_estimate=0).__enter__()\n"
+    body += "    for _ in range(15): progress.update(100); time.sleep(0.02)\n    progress.__exit__()"
+    master, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 60))
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    done = subprocess.run([sys.executable, "-c", script], stderr=terminal, stdin=terminal, env=environment)
+    os.close(terminal)
+    shown = os.read(master, 100_000).decode()
+    os.close(master)
+    bars = [bar for bar in shown.replace("\x1b[A", "").split("\r") if "计算冻结部分" in bar]
+    assert done.returncode == 0 and "剩余约" in bars[-1] and "1500/1500" in bars[-1]
+    assert max(columns(bar.strip()) for bar in bars) <= 60
 
 
 def test_explanations_name_the_file():

@@ -42,7 +42,8 @@ class LocalCluster:
     def start(self, role, index=0):
         """启动（或重新启动）一个角色，返回它的 Popen。"""
         config = {"cluster": self._cluster, "task": {"type": role, "index": index}}
-        environment = {"TF_CONFIG": json.dumps(config), _FOLLOW: "1", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+        environment = {"TF_CONFIG": json.dumps(config), _FOLLOW: "1", "PYTHONUNBUFFERED": "1"}
+        environment |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}  # 下面按 UTF-8 读
         if sys.platform == "win32":
             own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         else:

@@ -1,5 +1,6 @@
 """对每张照片的每个视图运行冻结的部分，输出留在磁盘上；磁盘上已有的不再算。"""
 
+import functools
 import hashlib
 import itertools
 import shutil
@@ -23,49 +24,60 @@ from toolbox.terminal.workers import cores
 DECODING_VERSION = 2  # 改了照片的读法或缩放，就加一：旧的输出不再能用
 
 
-def compute(
-    prefix,
-    photos,
-    *,
-    views=(CLEAN,),
-    cache_dir=CACHE_DIR,
-    keep=True,
-    limit_gb=CACHE_LIMIT_GB,
-    engine="auto",
-    shard=None,
-):
-    """对每张照片的每个视图运行 prefix，返回 CachedFeatures；磁盘上已有的不再算。
-
-    每个核一个线程，各自读照片、运行 prefix、把输出写进仓库；占用的内存与照片数无关。随时可以中断或被杀，
-    再运行一次就接着算；几个进程、几台机器可以同时写同一个 cache_dir。
+class FeatureExtractor:
+    """把 prefix 备好，供几次计算（训练、验证、测试）共用：内容的哈希只算一次，换成 LiteRT 也至多一次。
 
     Args:
         prefix: split_model 的前一半；或任何输入 [-1, 1] 的 (n, 高, 宽, 3)、输出一个张量的模型（tf_keras 的也行）。
-        photos: Photo 的列表。
-        keep: False 表示写在临时文件夹里，用完删掉。
+        keep: False 表示写在临时文件夹里，最后用到它的特征不再用时删掉。
         limit_gb: cache_dir 最多用多少 GB（10 的 9 次方字节）。
         engine: "auto"（有 GPU 时用 keras）、"litert" 或 "keras"。
-        shard: (i, n) 表示只算 n 份中的第 i 份（1 到 n），供 n 台机器分头算；之后不带 shard 再调用一次就齐了。
-
-    Raises:
-        UserError: 超过 limit_gb、磁盘放不下，或有照片读不出来。
+        shard: (i, n) 表示只算 n 份中的第 i 份（1 到 n），供 n 台机器分头算；之后不带 shard 再算一次就齐了。
     """
-    engine = choose(engine)
-    temporary = None if keep else tempfile.TemporaryDirectory(prefix="study_keras-", ignore_cleanup_errors=True)
-    root = Path(cache_dir).expanduser() if keep else Path(temporary.name)
-    row_shape = prefix.output_shape[1:]
-    content = f"{fingerprint(prefix)} {engine} {DECODING_VERSION}"
-    name = f"{'x'.join(map(str, row_shape))}-{engine}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    features = CachedFeatures(PrefixStore(root / name, row_shape), photos, views, temporary)
-    features.find(features.buckets())
-    missing = {bucket: count for bucket in features.buckets(shard) if (count := len(features.missing(bucket)))}
-    features.computed = sum(missing.values())
-    if missing:
-        _check_space(root, features.computed * features.store.row_bytes, limit_gb if keep else float("inf"))
-        with Progress("计算冻结部分", total=features.computed) as progress:
-            _compute_buckets(features, list(missing), new_engine(engine, prefix, root / name), progress)
-        features.find(list(missing))
-    return features
+
+    def __init__(self, prefix, *, cache_dir=CACHE_DIR, keep=True, limit_gb=CACHE_LIMIT_GB, engine="auto", shard=None):
+        self._prefix, self._kind, self._shard = prefix, choose(engine), shard
+        self._limit_gb = limit_gb if keep else float("inf")
+        self._temporary = None
+        if not keep:
+            self._temporary = tempfile.TemporaryDirectory(prefix="study_keras-", ignore_cleanup_errors=True)
+        self._root = Path(cache_dir).expanduser() if keep else Path(self._temporary.name)
+        self._row_shape = prefix.output_shape[1:]
+        content = f"{fingerprint(prefix)} {self._kind} {DECODING_VERSION}"
+        name = f"{'x'.join(map(str, self._row_shape))}-{self._kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        self._folder = self._root / name
+
+    @functools.cached_property
+    def _engine(self):
+        return new_engine(self._kind, self._prefix, self._folder)
+
+    def compute(self, photos, views=(CLEAN,)):
+        """对每张照片的每个视图运行 prefix，返回 CachedFeatures；磁盘上已有的不再算。
+
+        每个核一个线程，各自读照片、运行 prefix、把输出写进仓库；占用的内存与照片数无关。随时可以中断或被杀，
+        再运行一次就接着算；几个进程、几台机器可以同时写同一个 cache_dir。
+
+        Args:
+            photos: Photo 的列表。
+
+        Raises:
+            UserError: 超过 limit_gb、磁盘放不下，或有照片读不出来。
+        """
+        features = CachedFeatures(PrefixStore(self._folder, self._row_shape), photos, views, self._temporary)
+        features.find(features.buckets())
+        missing = {bucket: n for bucket in features.buckets(self._shard) if (n := len(features.missing(bucket)))}
+        features.computed = sum(missing.values())
+        if missing:
+            _check_space(self._root, features.computed * features.store.row_bytes, self._limit_gb)
+            with Progress("计算冻结部分", total=features.computed) as progress:
+                _compute_buckets(features, list(missing), self._engine, progress)
+            features.find(list(missing))
+        return features
+
+
+def compute(prefix, photos, *, views=(CLEAN,), **options):
+    """只算一次的写法：FeatureExtractor(prefix, **options).compute(photos, views)。"""
+    return FeatureExtractor(prefix, **options).compute(photos, views)
 
 
 def _check_space(root, needed, limit_gb):

@@ -22,6 +22,7 @@ def add_feature_options(parser):
         "--engine",
         choices=ENGINES,
         default="auto",
+        metavar="ENGINE",
         help="由谁来算：litert（CPU）或 keras（GPU）；auto 在有 GPU 时用 keras",
     )
     group.add_argument("--shard", type=_shard, metavar="i/n", help="只算 n 份中的第 i 份就结束，供 n 台机器分头算")

@@ -7,7 +7,7 @@
 """
 
 from toolbox.photos.read import IMAGE_SIZE
-from toolbox.photos.split import split_photos
+from toolbox.photos.split import split_folder
 
 
 def flow_from_folder(
@@ -39,7 +39,7 @@ def flow_from_folder(
     photos = folder.photos
     if subset is not None:
         validation = image_generator._validation_split * (1 - test_split)
-        parts = split_photos(photos, validation=validation, test=test_split, seed=seed, quiet=subset != "training")
+        parts = split_folder(folder, validation, test_split, seed)
         photos = parts["train" if subset == "training" else subset]
     labels = folder.class_names if classes is None else classes
     from toolbox.photos.photo_iterator import PhotoIterator  # 要导入 TensorFlow；--help 不必等它

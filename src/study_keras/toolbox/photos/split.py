@@ -11,7 +11,7 @@ PARTS = ("train", "validation", "test")
 PART_NAMES = {"train": "训练", "validation": "验证", "test": "测试"}
 
 
-def split_photos(photos, validation=0.2, test=0.0, seed=0, quiet=False):
+def split_photos(photos, validation=0.2, test=0.0, seed=0):
     """把照片划分成 {"train": [...], "validation": [...], "test": [...]}，各保持原来的顺序。
 
     每一类各自按比例分，准到一组之内：20 张的 0.2 就是 4 张。各组按“位置”（由 seed 与内容算出的哈希）排好，
@@ -19,7 +19,7 @@ def split_photos(photos, validation=0.2, test=0.0, seed=0, quiet=False):
     顶多让另外一张左右换部分。相同与几乎相同的照片（同一个 group）总在一起。比一部分该有的张数还大的组归训练。
     照片已有给定的划分（photo.part）时照办；要的部分它没有，就从给定的训练里按比例分出来。
 
-    实得的张数与要的差一成以上（且差一张以上）时打印出来；quiet 为真则不打印。
+    实得的张数与要的差一成以上（且差一张以上）时打印出来。
 
     Raises:
         UserError: 没法让每一类在每一部分都有照片。
@@ -31,9 +31,17 @@ def split_photos(photos, validation=0.2, test=0.0, seed=0, quiet=False):
         part_of = _part_of_groups(photos, shares, seed)
         part_of = {id(photo): part_of[photo.group] for photo in photos}
     parts = {part: [photo for photo in photos if part_of[id(photo)] == part] for part in PARTS}
-    if not quiet and not any(photo.part for photo in photos):
+    if not any(photo.part for photo in photos):
         _say_sizes(parts, {**shares, "train": 1 - validation - test})
     return parts
+
+
+def split_folder(folder, validation=0.2, test=0.0, seed=0):
+    """split_photos(folder.photos, ...)；同样的划分只做一次：几万张照片时，一次要几秒。"""
+    asked = (validation, test, seed)
+    if asked not in folder.splits:
+        folder.splits[asked] = split_photos(folder.photos, *asked)
+    return folder.splits[asked]
 
 
 def _given(photos, shares, seed):

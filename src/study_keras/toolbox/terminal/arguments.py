@@ -5,6 +5,7 @@ import os
 import sys
 
 from toolbox.terminal.files import PROJECT_DIR
+from toolbox.terminal.text import wrapped
 
 # argparse 自带的英文句子 -> 中文。键是 argparse 源码里交给 gettext 的原文（Python 3.11 至 3.13）。
 _ARGPARSE_CHINESE = {
@@ -30,7 +31,13 @@ _ARGPARSE_CHINESE = {
 
 
 class _ChineseHelpFormatter(argparse.HelpFormatter):
-    """在每条帮助后注明默认值。"""
+    """在每条帮助后注明默认值；按终端的列数折行，argparse 自己把汉字也算作一列。"""
+
+    def _split_lines(self, text, width):
+        return wrapped(text, width)
+
+    def _fill_text(self, text, width, indent):
+        return "\n".join(indent + line for line in wrapped(text, width - len(indent)))
 
     def _get_help_string(self, action):
         text = action.help or ""

@@ -172,6 +172,28 @@ def is_running(pid):
 
 
 @contextmanager
+def only_process(lock_file, refusal):
+    """里面只能有一个进程；别的进程已经在里面就不等，立刻说 refusal。进程一结束锁就没有了，不论怎样结束。
+
+    Raises:
+        UserError: 别的进程在里面；文字是 refusal。
+    """
+    import filelock
+
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(refusal) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # 趁还锁着删掉，不留在读者的文件夹里；Windows 上删不掉开着的文件
+            os.unlink(lock_file)
+        lock.release()
+
+
+@contextmanager
 def one_process_at_a_time(lock_file, doing):
     """同一时刻只有一个进程在里面；别的进程等着，并说明在等什么。进程一结束锁就没有了，不论怎样结束。"""
     import filelock

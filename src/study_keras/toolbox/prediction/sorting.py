@@ -1,0 +1,184 @@
+"""把照片按认出的类别整理进各个文件夹，记下每一步，可以撤销。从不覆盖已有的文件；中途被杀也不丢一张照片。"""
+
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from toolbox.prediction.rows import NONE_OF_THESE
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import absolute, sha256_of
+from toolbox.terminal.text import visible
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+UNDONE = "（已撤销）"
+
+
+class Sorter:
+    """把照片复制（或移动）到 folder/类别/ 里。
+
+    每一步先记在 folder/整理记录-时间.jsonl 里，再动手。一行一步：{"from": 原处, "to": 相对 folder 的新处, "moved",
+    "sha256"}。
+
+    Raises:
+        UserError: folder 是文件。
+    """
+
+    def __init__(self, folder, labels, move=False):
+        self.folder, self._move = absolute(folder), move
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"--sort-into {visible(self.folder)} 是一个文件。请换一个文件夹。")
+        self._names = _folder_names([*labels, NONE_OF_THESE])
+        self.log, self._file, self.count = None, None, 0
+
+    def put(self, path, answer):
+        """整理一张：path 放进 answer（类别的名字，或都不像）的文件夹。已有相同的（同名、同内容）就不再复制。"""
+        path = absolute(path)
+        sha256 = sha256_of(path)
+        target_folder = self.folder / self._names[answer]
+        target_folder.mkdir(parents=True, exist_ok=True)
+        for target in _free_names(target_folder, path):
+            if target.exists():
+                if target.samefile(path):  # 已经在它该在的地方
+                    return
+                if not self._move and target.is_file() and sha256_of(target) == sha256:
+                    return
+                continue
+            self._write_down(path, target, sha256)
+            try:
+                _transfer(path, target, self._move)
+            except FileExistsError:  # 别的程序刚刚放进来一个同名的
+                continue
+            self.count += 1
+            return
+
+    def _write_down(self, path, target, sha256):
+        if self._file is None:
+            self.log = self.folder / f"整理记录-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
+            self._file = open(self.log, "x", encoding="utf-8", errors="surrogateescape")
+        to = target.relative_to(self.folder).as_posix()
+        entry = {"from": str(path), "to": to, "moved": self._move, "sha256": sha256}
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
+
+def _folder_names(labels):
+    """{类别: 文件夹的名字}。类别名来自模型文件夹，不能让它指到别处去；处理之后重名的加编号。"""
+    names = {}
+    for label in labels:
+        name = _FORBIDDEN.sub("_", label) or "_"
+        name = f"_{name}" if _RESERVED.fullmatch(name) or name.startswith(".") else name
+        taken = {other.casefold() for other in names.values()}
+        names[label] = name if name.casefold() not in taken else f"{name}_{len(names)}"
+    return names
+
+
+def _free_names(folder, path):
+    yield folder / path.name
+    for i in range(2, 100_000):
+        yield folder / f"{path.stem} ({i}){path.suffix}"
+
+
+def _transfer(source, target, move):
+    """复制或移动；target 已存在就 FileExistsError。移动是先有新的，再删旧的：任何时候至少有一份完整的。"""
+    if move and _linked(source, target):
+        source.unlink()
+        return
+    aside = target.with_name(f".{target.name[:80]}.{os.getpid()}.copying")
+    try:
+        with open(source, "rb") as read, open(aside, "wb") as write:
+            shutil.copyfileobj(read, write)
+            write.flush()
+            os.fsync(write.fileno())
+        shutil.copystat(source, aside)
+        if not _linked(aside, target):  # 这个文件系统没有硬链接
+            if target.exists():
+                raise FileExistsError(str(target))
+            os.rename(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+    if move:
+        source.unlink()
+
+
+def _linked(source, target):
+    """让 target 成为 source 的另一个名字（硬链接）；做不到就返回 False。与改名不同，它从不覆盖。"""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def undo(log):
+    """撤销一次整理：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的不动。返回要说的几句话。
+
+    Raises:
+        UserError: 不是整理记录。
+    """
+    log = absolute(log)
+    entries, torn = _read_log(log)
+    undone, gone, kept = 0, 0, []
+    for entry in reversed(entries):
+        source, target = Path(entry["from"]), log.parent / entry["to"]
+        if not target.is_file():
+            gone += 1
+        elif sha256_of(target) != entry["sha256"]:
+            kept.append(f"{entry['to']}：整理之后内容变了")
+        elif _take_back(source, target, entry):
+            undone += 1
+        else:
+            kept.append(f"{entry['to']}：原处 {source} 已有别的文件")
+    for folder in {log.parent / entry["to"] for entry in entries}:
+        try:
+            folder.parent.rmdir()  # 只删得掉空的
+        except OSError:
+            pass
+    said = [f"撤销了 {undone} 个"]
+    said += [f"{gone} 个已不在（没有做成，或撤销过、移走了）"] if gone else []
+    said += ["记录的最后一行没有写完，那一个没有动手"] if torn else []
+    if not kept:
+        os.replace(log, log.with_name(f"{log.stem}{UNDONE}{log.suffix}"))
+    return said, kept
+
+
+def _take_back(source, target, entry):
+    if entry["moved"] and not source.exists():
+        source.parent.mkdir(parents=True, exist_ok=True)
+        _transfer(target, source, move=True)
+        return True
+    if entry["moved"] and sha256_of(source) != entry["sha256"]:
+        return False
+    target.unlink()  # 复制来的；或移动到一半被杀，原处那一份还在
+    return True
+
+
+def _read_log(log):
+    """(各步, 最后一行是不是没有写完)。"""
+    wrong = UserError(f"{visible(log)} 不是整理记录（--sort-into 写的 整理记录-….jsonl）。请检查 --undo 的路径。")
+    if not log.is_file():
+        raise wrong
+    lines = log.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    entries = []
+    try:
+        for line in lines[:-1]:
+            entry = json.loads(line)
+            inside = Path(log.parent, entry["to"]).resolve().is_relative_to(log.parent)
+            if not inside or not isinstance(entry["from"], str) or not isinstance(entry["sha256"], str):
+                raise ValueError(line)
+            entries.append({**entry, "moved": bool(entry["moved"])})
+    except (ValueError, KeyError, TypeError):
+        raise wrong from None
+    if not entries:
+        raise wrong
+    return entries, bool(lines[-1])

@@ -1,0 +1,46 @@
+"""盯着一个文件夹：照片来了就给出来。隔一会儿看一眼，各个系统、网络硬盘都一样。"""
+
+import time
+
+from toolbox.photos.walk import Walk
+from toolbox.prediction.sources import PHOTO_SUFFIXES, Source
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import absolute
+from toolbox.terminal.text import visible
+
+SECONDS = 1.0  # 隔多久看一眼
+
+
+def arriving(folder, seconds=SECONDS):
+    """没有尽头地给出新来的照片：每看一眼给出一个列表（Source）。开始时就有的不算；还在变大的，等它不变了再给。
+
+    Raises:
+        UserError: 不是文件夹。
+    """
+    folder = absolute(folder)
+    if not folder.is_dir():
+        raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
+    done = _look(folder)
+    before = dict(done)
+    while True:
+        time.sleep(seconds)
+        now = _look(folder)
+        steady = [path for path, state in now.items() if done.get(path) != state == before.get(path)]
+        done.update((path, now[path]) for path in steady)
+        done = {path: state for path, state in done.items() if path in now}
+        before = now
+        yield [Source(path) for path in steady]
+
+
+def _look(folder):
+    """{照片的路径: (字节数, 修改时间)}；空文件还没有开始写，不算。"""
+    found = {}
+    for path in Walk(folder).files_below(folder):
+        if path.suffix.lower() in PHOTO_SUFFIXES:
+            try:
+                status = path.stat()
+            except OSError:  # 刚刚走了
+                continue
+            if status.st_size:
+                found[str(path)] = status.st_size, status.st_mtime_ns
+    return found

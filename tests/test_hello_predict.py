@@ -1,0 +1,444 @@
+"""第 4 课：真的运行 main()。小模型没有训练过，只看文件、次序、格式与退出码；认得对不对，看真正训练过的。"""
+
+import csv
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hello_predict as lesson
+from conftest import LESSONS_DIR, PROJECT_DIR, random_pixels, save_jpeg
+from loopback_server import Answer, LoopbackServer
+from small_model import LABELS, keras_probabilities, make_old
+from toolbox import model_folder_reader
+from toolbox.photos.read import IMAGE_SIZE, PhotoError, read_photo
+from toolbox.prediction import fetch, sorting, watch
+from toolbox.prediction.rows import Csv, row_of
+from toolbox.predictor import Predictor
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.text import columns as width_of
+
+SCRIPT = LESSONS_DIR / "hello_predict.py"
+
+
+@pytest.fixture
+def model(small_model_folder):
+    return small_model_folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """照片/a.jpg、照片/里层/b.png、照片/里层/第 2 层/c.jpg，还有一个不是照片的文件。"""
+    root = tmp_path / "照片"
+    save_jpeg(root / "a.jpg", seed=1)
+    (root / "里层").mkdir()
+    Image.fromarray(random_pixels(2)).save(root / "里层" / "b.png")
+    save_jpeg(root / "里层" / "第 2 层" / "c.jpg", seed=3)
+    (root / "说明.txt").write_text("不是照片", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def run(model, capsys):
+    """run(*参数)：运行 main，返回 (退出码, 标准输出, 标准错误)。"""
+
+    def run(*arguments, model=model):
+        capsys.readouterr()  # 之前的（例如训练时的）输出不算
+        code = 0
+        try:
+            lesson.main([*([str(model)] if model else []), *map(str, arguments)])
+        except SystemExit as ending:
+            code = ending.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def files_in(text):
+    return [json.loads(line)["file"] for line in text.splitlines()]
+
+
+def test_files_folders_and_patterns_come_in_the_order_given(run, photos):
+    given = [photos / "里层" / "b.png", photos, photos / "**" / "*.jpg", photos / "[ab].jpg"]
+    code, out, err = run(*given, "--format", "jsonl")
+    a, b, c = photos / "a.jpg", photos / "里层" / "b.png", photos / "里层" / "第 2 层" / "c.jpg"
+    assert (code, files_in(out)) == (0, [*map(str, (b, a, b, c, a, c, a))])
+    assert "共 7 张" in err and "略过：不是照片的文件（1 处）" in err
+
+
+def test_a_list_on_standard_input(run, photos, monkeypatch):
+    lines = f"\ufeff{photos / 'a.jpg'}\r\n\n{photos / '里层'}\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    code, out, _ = run("-", "--format", "jsonl")
+    assert code == 0 and [os.path.basename(file) for file in files_in(out)] == ["a.jpg", "b.png", "c.jpg"]
+
+
+def test_answers_are_those_of_the_predictor_in_every_format(run, model, photos, tmp_path):
+    photo = photos / "a.jpg"
+    answer = Predictor(model).predict(photo)
+    (first, p1), (second, p2) = answer.top(2)
+    shown = first if answer.known else "都不像"
+    top = [{"class": first, "probability": round(p1, 6)}, {"class": second, "probability": round(p2, 6)}]
+    row = {"file": str(photo), "answer": shown, "known": answer.known, "top": top}
+    assert json.loads(run(photo, "--top", "2", "--format", "json")[1]) == [row]
+    assert json.loads(run(photo, "--top", "2", "--format", "jsonl")[1]) == row
+    run(photo, "--top", "2", "--out", tmp_path / "表.csv")
+    content = (tmp_path / "表.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")  # Excel 靠它知道是 UTF-8
+    header, cells = csv.reader(content.decode("utf-8-sig").splitlines())
+    assert header == ["file", "answer", "class_1", "probability_1", "class_2", "probability_2"]
+    assert cells == [str(photo), shown, first, str(round(p1, 6)), second, str(round(p2, 6))]
+    assert first in run(photo)[1] and f"{p1:.0%}" in run(photo)[1]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("top", [1, 3])
+def test_the_table_fits_and_aligns(run, photos, monkeypatch, columns, top):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    save_jpeg(photos / "名字很长的照片一张又一张" / f"{'花' * 30}.jpg", seed=9)
+    header, *lines = run(photos, "--top", top)[1].splitlines()
+    assert len(lines) == 4
+    starts = {width_of(line[: re.search(r"(?<=  )(都不像|雏菊|roses|tulips)", line).start()]) for line in lines}
+    assert starts == {width_of(header[: header.index("答案")])}
+    assert max(map(width_of, lines)) <= columns
+
+
+def test_formulas_in_names_stay_text():
+    """表格软件会把 = + - @ 开头的格子当作公式来算：文件名前加 ./（仍是同一个文件），类别名前加一撇。"""
+
+    class Fake:
+        known = True
+
+        @staticmethod
+        def top(count):
+            return [("=HYPERLINK(1)", 0.75)]
+
+    file = io.StringIO()
+    writer = Csv(file, 1)
+    for name in ("=cmd|' /C calc'!A0.jpg", "-a.jpg", "@a.jpg", "+a.jpg", "\ta.jpg", "正常=.jpg", "a\n=b.jpg"):
+        writer.write(row_of(name, Fake, 1))
+    rows = list(csv.reader(file.getvalue().splitlines()))[1:]
+    assert [row[0] for row in rows] == [
+        *("./=cmd|' /C calc'!A0.jpg", "./-a.jpg", "./@a.jpg", "./+a.jpg", "\\ta.jpg", "正常=.jpg", "a\\n=b.jpg")
+    ]
+    assert {tuple(row[1:]) for row in rows} == {("'=HYPERLINK(1)", "'=HYPERLINK(1)", "0.75")}
+
+
+def test_unreadable_photos_are_named_counted_and_exit_3(run, photos):
+    (photos / "假的.jpg").write_text("<script>其实是文字</script>", encoding="utf-8")
+    (photos / "空的.png").write_bytes(b"")
+    Image.new("1", (30_000, 30_000)).save(photos / "炸弹.png")  # 三万乘三万，文件只有一百多 KB
+    Image.new("L", (10_000, 10_000), 200).save(photos / "一亿像素.png")
+    code, out, err = run(photos, photos / "没有.jpg", "ftp://a/b.jpg", photos / "*.gif", "--format", "jsonl")
+    assert code == 3
+    named = dict(re.findall(r"^读不出来：(.*?)：(.*)$", err, flags=re.MULTILINE))
+    reasons = {os.path.basename(name): reason for name, reason in named.items() if "://" not in name}
+    assert reasons["假的.jpg"] == "不是能识别的图片" and reasons["空的.png"] == "空文件"
+    assert reasons["没有.jpg"] == "没有这个文件或文件夹" and reasons["*.gif"] == "没有匹配的文件"
+    read = {os.path.basename(file) for file in files_in(out)}
+    assert {"a.jpg", "b.png", "c.jpg"} <= read and read.isdisjoint(reasons)
+    assert read | reasons.keys() >= {"炸弹.png", "一亿像素.png"}  # 要么认了，要么有一句话
+    assert f"读不出来 {err.count('读不出来：')} 张" in err
+
+
+def test_nothing_to_do_is_an_error(run, photos, tmp_path):
+    (tmp_path / "空").mkdir()
+    with pytest.raises(UserError, match="没有给出照片"):
+        run()
+    with pytest.raises(UserError, match="一张照片也没有找到"):
+        run(tmp_path / "空")
+    for arguments in (["--move"], ["--watch", ".", "--out", "x"], ["--watch", ".", "--sort-into", "x"]):
+        assert run(*arguments)[0] == 2
+
+
+def test_the_newest_model_is_used_and_said(run, model, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "OUTPUT_DIR", tmp_path / "output")
+    with pytest.raises(UserError, match="还没有模型文件夹"):
+        run(photos, model=None)
+    shutil.copytree(model, tmp_path / "output" / "mine")
+    code, out, err = run(photos / "a.jpg", "--format", "jsonl", model=None)
+    assert code == 0 and f"用最新的模型：{tmp_path / 'output' / 'mine'}" in err and len(files_in(out)) == 1
+
+
+def test_a_half_deleted_model_folder_is_not_taken_for_photos(run, model, photos, tmp_path):
+    half = shutil.copytree(model, tmp_path / "half")
+    (half / "labels.txt").unlink()
+    with pytest.raises(UserError, match="缺 labels.txt"):
+        run(photos, model=half)
+
+
+# ---- --out ----
+
+
+def test_an_error_leaves_no_half_written_file(run, photos, tmp_path, monkeypatch):
+    (tmp_path / "表.csv").write_text("以前的", encoding="utf-8")
+    monkeypatch.setattr(lesson, "row_of", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(photos, "--out", tmp_path / "表.csv")
+    assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "以前的"
+    assert sorted(os.listdir(tmp_path)) == sorted(["照片", "表.csv"])
+
+
+# ---- 网址 ----
+
+
+def test_photos_from_addresses(run, photos):
+    data = (photos / "a.jpg").read_bytes()
+    with LoopbackServer({"/a.jpg": data, "/page": b"<html>"}) as server:
+        server.answers["/moved"] = [Answer(status=302, headers=(("Location", "/a.jpg"),))]
+        server.answers["/page"] = [Answer(headers=(("Content-Type", "text/html"),))]
+        code, out, err = run(
+            *(f"{server.url}/{name}" for name in ("a.jpg", "moved", "none.jpg", "page")), "--format", "jsonl"
+        )
+    assert code == 3 and files_in(out) == [f"{server.url}/a.jpg", f"{server.url}/moved"]
+    assert "none.jpg：服务器答复 404" in err and "page：给的是网页，不是照片" in err
+
+
+def test_addresses_that_never_end(photos):
+    with LoopbackServer({"/a": b"x" * 3_000_000}) as server:
+        server.answers["/silent"] = [Answer(silent=True)]
+        server.answers["/huge"] = [Answer(body=b"x", claimed_size=2_000_000_000)]
+        server.answers["/endless"] = [Answer(body=b"x" * 3_000_000, says_length=False)]
+        server.answers["/stalls"] = [Answer(body=b"x" * 1000, send=10, stall=True)]
+        server.answers["/loop"] = [Answer(status=302, headers=(("Location", "/loop"),)) for _ in range(20)]
+        server.answers["/file"] = [Answer(status=302, headers=(("Location", "file:///etc/hostname"),))]
+        for path, said in {
+            "/silent": "太慢",
+            "/huge": "文件太大",
+            "/endless": "文件太大",
+            "/stalls": "太慢",
+            "/loop": "转向超过 5 次",
+            "/file": "http、https 之外",
+        }.items():
+            with pytest.raises(PhotoError, match=said):
+                fetch.fetch(server.url + path, seconds=2, most_bytes=2_000_000)
+
+
+# ---- 整理 ----
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def log_in(folder):
+    (log,) = [path for path in folder.iterdir() if path.suffix == ".jsonl" and sorting.UNDONE not in path.name]
+    return log
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_sorting_and_undoing(run, photos, tmp_path, move):
+    before, target = tree(photos), tmp_path / "整理好"
+    save_jpeg(photos / "第 2 个" / "a.jpg", seed=1)  # 同名、同内容
+    save_jpeg(photos / "第 3 个" / "a.jpg", seed=1, height=80)  # 同名、不同内容
+    before = tree(photos)
+    code, out, err = run(photos, "--sort-into", target, *(["--move"] if move else []), "--format", "jsonl")
+    answers = {json.loads(line)["file"]: json.loads(line)["answer"] for line in out.splitlines()}
+    sorted_into = {name: data for name, data in tree(target).items() if "/" in name}
+    assert {name.split("/")[0] for name in sorted_into} == set(answers.values()) <= {*LABELS, "都不像"}
+    pictures = {data for name, data in before.items() if not name.endswith(".txt")}
+    assert set(sorted_into.values()) == pictures
+    assert len(sorted_into) == (5 if move else 4)  # 复制时，相同的只要一份
+    assert set(tree(photos)) == ({"说明.txt"} if move else set(before))
+    run("--undo", log_in(target))
+    assert tree(photos) == before
+    assert [path.name for path in target.iterdir() if path.is_dir()] == []
+    assert len(list(target.glob(f"*{sorting.UNDONE}.jsonl"))) == 1
+
+
+def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):
+    target = tmp_path / "整理好"
+    _, out, _ = run(photos / "a.jpg", "--format", "jsonl")
+    own = target / json.loads(out)["answer"] / "a.jpg"
+    own.parent.mkdir(parents=True)
+    own.write_text("自己的", encoding="utf-8")
+    run(photos / "a.jpg", "--sort-into", target)
+    new = own.with_name("a (2).jpg")
+    assert own.read_text(encoding="utf-8") == "自己的" and new.read_bytes() == (photos / "a.jpg").read_bytes()
+    new.write_text("后来改过", encoding="utf-8")
+    _, out, err = run("--undo", log_in(target))
+    assert "内容变了" in err and "撤销了 0 个" in out
+    assert new.read_text(encoding="utf-8") == "后来改过" and own.exists()
+
+
+def test_sorting_again_leaves_out_what_is_sorted(run, photos):
+    run(photos, "--sort-into", photos / "整理好")
+    before = tree(photos / "整理好")
+    _, out, err = run(photos, "--sort-into", photos / "整理好", "--format", "jsonl")
+    assert len(files_in(out)) == 3 and "--sort-into 的文件夹里的" in err
+    assert tree(photos / "整理好") == before
+
+
+@pytest.mark.parametrize("step", ["link", "unlink"])
+def test_a_kill_in_between_loses_nothing(photos, tmp_path, step):
+    """移动到一半被杀：照片至少有一份完整的，撤销之后恰好一份，在原处。"""
+    data = (photos / "a.jpg").read_bytes()
+    code = (
+        f"import os, sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
+        "import pathlib\n"
+        "from toolbox.prediction import sorting\n"
+        f"def die(*_, **__): os._exit(9)\n"
+        f"{'os.link' if step == 'link' else 'pathlib.Path.unlink'} = die\n"
+        f"sorter = sorting.Sorter({str(tmp_path / '整理好')!r}, ['x'], move=True)\n"
+        f"sorter.put({str(photos / 'a.jpg')!r}, 'x')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    assert (photos / "a.jpg").read_bytes() == data
+    sorting.undo(log_in(tmp_path / "整理好"))
+    assert (photos / "a.jpg").read_bytes() == data
+    assert not any(path.suffix == ".jpg" for path in (tmp_path / "整理好").rglob("*"))
+
+
+def test_class_names_cannot_lead_elsewhere(tmp_path, photos):
+    labels = ["../../etc", "a/b", "a:b", "CON", ".git", "x. ", ""]
+    sorter = sorting.Sorter(tmp_path / "整理好", labels)
+    for i, label in enumerate(labels):
+        sorter.put(save_jpeg(tmp_path / f"{i}.jpg", seed=i), label)
+    sorter.close()
+    names = sorted(tree(tmp_path / "整理好"))
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    assert folders == {"_.._.._etc", "a_b", "a_b_2", "_CON", "_.git", "x_", "_"}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "你好\n", "[]\n", '{"from": "a", "to": "../../b", "sha256": "x", "moved": false}\n']
+)
+def test_what_is_not_a_log_undoes_nothing(tmp_path, content):
+    (tmp_path / "log").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="不是整理记录"):
+        sorting.undo(tmp_path / "log")
+
+
+# ---- --watch ----
+
+
+def test_photos_are_named_when_they_have_arrived(photos, monkeypatch):
+    """照片慢慢写进来：还在变大的不动，两次看都一样了才给；开始就有的不给，改过的再给一次。"""
+    steps = iter(range(10))
+    data = (photos / "a.jpg").read_bytes()
+
+    def write(_):
+        step = next(steps)
+        if step in (1, 2, 3):
+            with open(photos / "新.jpg", "ab") as file:
+                file.write(data[len(data) * (step - 1) // 3 : len(data) * step // 3])
+        if step == 6:
+            save_jpeg(photos / "a.jpg", seed=77)
+
+    monkeypatch.setattr(watch.time, "sleep", write)
+    seen = [
+        [os.path.basename(source.file) for source in batch] for batch in itertools.islice(watch.arriving(photos), 9)
+    ]
+    assert seen == [[], [], [], [], ["新.jpg"], [], [], ["a.jpg"], []]
+    with pytest.raises(UserError, match="不是文件夹"):
+        next(watch.arriving(photos / "a.jpg"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上没有 SIGINT")
+def test_watching_ends_with_a_word(model, photos):
+    command = [sys.executable, str(SCRIPT), str(model), "--watch", str(photos), "--format", "jsonl"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # 测试若是后台作业，SIGINT 是被忽略的
+    )
+    try:
+        assert "盯着" in process.stderr.readline()
+        time.sleep(0.5)
+        shutil.copy(photos / "a.jpg", photos / "新来的.jpg")
+        assert json.loads(process.stdout.readline())["file"].endswith("新来的.jpg")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and "已中断" in err
+
+
+def test_only_one_predictor_is_needed_for_many_threads(model):
+    predictor = Predictor(model)
+    expected = predictor.predict(random_pixels(1)).probabilities
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(predictor.predict(random_pixels(1)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(answer.probabilities, expected) for answer in answers) and len(answers) == 8
+
+
+# ---- 真正训练过的 ----
+
+KINDS = [
+    (1,),
+    (1, "--class-mode", "sparse"),
+    (1, "--model", "model"),
+    (1, "--model", "model", "--class-mode", "sparse"),
+    (3,),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind)).replace("--", ""))
+def test_every_kind_of_model_answers_as_keras_and_as_its_own_predictions(
+    run, kind, model_folder_of, first_flowers, tmp_path
+):
+    folder, photos = model_folder_of(*kind), first_flowers(40)
+    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = [photos / row["file"] for row in rows]
+    code, out, _ = run(*files, "--top", "9", "--format", "jsonl", model=folder)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [answer["file"] for answer in answers] == list(map(str, files))
+    names = sorted(path.name for path in photos.iterdir() if path.is_dir())
+    assert all(sorted(each["class"] for each in answer["top"]) == names for answer in answers)  # 只列出真有的类别
+    pixels = np.stack([read_photo(file, IMAGE_SIZE) for file in files])
+    expected = keras_probabilities(folder / "model.keras", pixels)
+    labels, outputs = model_folder_reader.classes(folder)
+    for row, answer, probabilities in zip(rows, answers, expected, strict=True):
+        second, first = np.sort(probabilities)[-2:]
+        if first - second > 0.01:
+            best = labels[probabilities[outputs].argmax()]
+            assert answer["top"][0]["class"] == best == row["predicted"] or row["predicted"] not in labels
+    assert sum(not answer["known"] for answer in answers) <= 0.2 * len(answers)
+    run(*files[:3], "--sort-into", tmp_path / "整理好", model=folder)
+    run("--undo", log_in(tmp_path / "整理好"))
+    old = shutil.copytree(folder, tmp_path / "old")
+    make_old(old)
+    code, out, err = run(*files[:3], "--top", "9", "--format", "jsonl", model=old)
+    again = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and "转换一次" in err
+    assert [each["top"][0]["class"] for each in again] == [each["top"][0]["class"] for each in answers[:3]]
+    assert sorted(each["class"] for each in again[0]["top"]) == names
+
+
+@pytest.mark.slow
+def test_the_ten_lines_on_the_page_run_as_printed(model_folder_of, first_flowers, tmp_path):
+    page = (PROJECT_DIR / "docs" / "study_keras" / "hello_predict.md").read_text(encoding="utf-8")
+    snippets = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "照片.jpg" in code]
+    assert len(snippets) == 2 and "ai_edge_litert" in snippets[0] and "keras" in snippets[1]
+    shutil.copytree(model_folder_of(1), tmp_path / "模型文件夹")
+    with open(tmp_path / "模型文件夹" / "predictions.csv", encoding="utf-8-sig", newline="") as file:
+        row = next(csv.DictReader(file))
+    shutil.copy(first_flowers(40) / row["file"], tmp_path / "照片.jpg")
+    for code in snippets:
+        command = [sys.executable, "-X", "utf8", "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        name, probability = done.stdout.split()
+        assert name == row["predicted"] and abs(float(probability) - float(row["probability"])) < 1e-3
