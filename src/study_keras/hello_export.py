@@ -165,10 +165,12 @@ def export_all(out, formats, folder, photos):
     Raises:
         UserError: float32 的格式有照片答得与 Keras 不同。
     """
-    model = with_preprocessing(keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False))
+    trained = keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False)
+    model = with_preprocessing(trained)
     labels = model_folder.read_labels(folder)
     pixels = photos.pixels()
-    expected = model.predict(pixels.astype(np.float32), verbose=0)
+    prepared = keras.applications.mobilenet_v2.preprocess_input(pixels.astype(np.float32))  # 照训练时的做法，另算一遍
+    expected = trained.predict(prepared, verbose=0)
     kept = {"names": np.array(photos.names), "true": photos.true, "keras": expected}
     rows = {}
     with temporary_folder("pixels") as folder:

@@ -81,7 +81,7 @@ def describe(folder, head, knowledge, samples):
             for layer, relu in zip(head, relus, strict=True)
         ]
     if knowledge is not None:
-        names = ("temperature", "similarity", "neighbours")
+        names = ("temperature", "weight", "familiarity", "neighbours")
         about["known"] = {name: getattr(knowledge, name) for name in names}
     return about
 

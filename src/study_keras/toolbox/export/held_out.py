@@ -15,6 +15,7 @@ from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
 SIZE = (224, 224)
+_SAY_WHERE = "请用 --images-dir 指明训练时的照片文件夹。"
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,7 @@ def find(folder, images_dir=None):
     missing = [name for name in names if name not in by_name]
     if missing:
         shown = "、".join(map(visible, missing[:5]))
-        raise UserError(
-            f"{visible(found.root)} 里少了 {len(missing)} 张留出的照片，如 {shown}。请用 --images-dir 指明训练时的照片文件夹。"
-        )
+        raise UserError(f"{visible(found.root)} 里少了 {len(missing)} 张留出的照片，如 {shown}。{_SAY_WHERE}")
     class_names, outputs = model_folder_reader.classes(folder)
     number = dict(zip(class_names, outputs, strict=True))
     held_out = set(names)
@@ -83,6 +82,5 @@ def _root(images_dir, names):
     for place in map(absolute, places):
         if (place / names[0]).is_file():
             return place
-    raise UserError(
-        f"在 {'、'.join(visible(place) for place in places)} 里没有 {visible(names[0])}。请用 --images-dir 指明训练时的照片文件夹。"
-    )
+    shown = "、".join(map(visible, places))
+    raise UserError(f"在 {shown} 里没有 {visible(names[0])}。{_SAY_WHERE}")

@@ -41,7 +41,7 @@ probabilities = (model.get_tensor(output["index"])[0].astype(np.float32) - zero)
 
 model = onnxruntime.InferenceSession("model.onnx")
 pixels = np.asarray(photo, np.float32)[None]
-probabilities = model.run(["probabilities"], {"photo": pixels})[0][0]
+probabilities = model.run(None, {"photo": pixels})[0][0]
 """,
 }
 _CODE["litert-fp16"] = _CODE["litert"]
@@ -58,6 +58,7 @@ _MORE["litert-fp16"] = _MORE["litert-int8"] = _MORE["litert"]
 def write(format, folder):
     """把 README.md 写进 folder。"""
     package = _PACKAGES.get(format, "ai-edge-litert")
-    text = f"# {format}：在这个文件夹里运行\n\n{_INPUT}\n{_MORE[format]}\n先 `pip install {package} numpy pillow`，再：\n\n"
+    text = f"# {format}：在这个文件夹里运行\n\n{_INPUT}\n{_MORE[format]}\n"
+    text += f"先 `pip install {package} numpy pillow`，再：\n\n"
     text += f"```python\n{_READ}{_CODE[format]}{_ANSWER}```\n"
     (Path(folder) / "README.md").write_text(text, encoding="utf-8")

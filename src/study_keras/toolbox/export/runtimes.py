@@ -71,7 +71,7 @@ def _onnx(path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # 各个格式都用一个线程，才好比
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(["probabilities"], {"photo": pixels[None].astype(np.float32)})[0][0]
+    return lambda pixels: session.run(None, {"photo": pixels[None].astype(np.float32)})[0][0]
 
 
 def measure(format, folder, pixels_file):

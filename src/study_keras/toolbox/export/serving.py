@@ -21,7 +21,7 @@ def jpeg_request(files):
 
 
 def answer(model, request):
-    """model（tf.saved_model.load 的结果）对请求的应答，JSON 文字：{"predictions": [{"probabilities": ..., "label": ...}]}。"""
+    """model（tf.saved_model.load 的结果）对请求的应答，JSON 文字：{"predictions": [{"label": ...}, ...]}。"""
     import tensorflow as tf
 
     asked = json.loads(request)

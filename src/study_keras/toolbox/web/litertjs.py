@@ -20,8 +20,7 @@ CACHE_DIR = DATA_DIR / "litertjs"
 VERSION = "2.5.3"
 # {包: npm 公布的 integrity}：npm view @litertjs/core@2.5.3 dist.integrity
 PACKAGES = {
-    "@litertjs/core": "sha512-"
-    "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
+    "@litertjs/core": "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
     "@litertjs/wasm-utils": "sha512-"
     "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
 }

@@ -6,7 +6,7 @@ import { decodePhoto, modelInput, PhotoError } from "./pixels.js";
 
 const SHOWN = 5;
 const LONGEST_SIDE = 1200; // 屏幕上的照片最长的一边
-const DARKEST = 190; // 与答案无关的地方变多暗，最多 255
+const DARKEST = 150; // 与答案无关的地方变多暗，最多 255
 const element = (id) => document.getElementById(id);
 const about = loadAbout();
 export const loading = loadModel(about); // 测试也用它

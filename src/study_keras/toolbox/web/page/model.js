@@ -48,9 +48,10 @@ class Model {
       tensor.delete();
     }
     const { features, feature_map: featureMap } = outputs;
-    const chosen = this.about.outputs.map((i) => outputs.probabilities[i]);
-    const probabilities = this.about.known ? calibrated(chosen, this.about.known.temperature) : chosen;
-    const known = !this.about.known || (await this.isKnown(features));
+    const { known: thresholds, outputs: listed } = this.about;
+    const known = !thresholds || (await this.isKnown(features, outputs.probabilities));
+    const all = thresholds ? calibrated(outputs.probabilities, thresholds.temperature) : outputs.probabilities;
+    const probabilities = listed.map((i) => all[i]);
     return { probabilities, features, featureMap, known };
   }
 
@@ -61,9 +62,9 @@ class Model {
     return activationMap(featureMap, scoreGradient(layers, features, this.about.outputs[order(probabilities)[0]]));
   }
 
-  /** 像不像训练照片：与第 neighbours 近的训练照片有多相似，够不够 similarity。 */
-  async isKnown(features) {
-    const { neighbours, similarity } = this.about.known;
+  /** 面熟不面熟：与第 neighbours 近的训练照片的相似度，加上 weight × 最大的概率，够不够 familiarity。 */
+  async isKnown(features, probabilities) {
+    const { neighbours, weight, familiarity } = this.about.known;
     const { training } = await this.loadExtras();
     const length = Math.hypot(...features);
     const similarities = new Float64Array(training.length / features.length);
@@ -71,7 +72,7 @@ class Model {
       for (let c = 0; c < features.length; c++) similarities[row] += training[row * features.length + c] * features[c];
     }
     const nearest = similarities.sort()[Math.max(0, similarities.length - neighbours)] / length;
-    return nearest >= similarity;
+    return nearest + weight * Math.max(...probabilities) >= familiarity;
   }
 
   loadExtras() {

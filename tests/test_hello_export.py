@@ -1,0 +1,195 @@
+"""第 6 课：每个格式都与 Keras 答得一样，旁边的 README 照抄就能运行；答得不一样就什么也不写出。"""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import hello_export
+from toolbox import litert_model
+from toolbox.export import certificate, runtimes
+from toolbox.terminal.errors import UserError
+
+CLASSES = ["daisy", "roses", "tulips"]
+HELD_OUT = 3  # 每类
+
+
+def tiny_model():
+    """很小的模型，结构与课程的一样：卷积、全局平均池化、softmax；概率有高有低。"""
+    from tensorflow import keras
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((224, 224, 3))
+    x = keras.layers.Conv2D(8, 5, strides=16, activation="relu")(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(3, activation="softmax", kernel_initializer="orthogonal")(x))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    from conftest import save_jpeg
+
+    root = tmp_path_factory.mktemp("照片")
+    for k, name in enumerate(CLASSES):
+        for i in range(8):
+            save_jpeg(root / name / f"{i}.jpg", seed=100 * k + i)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory, photos):
+    folder = tmp_path_factory.mktemp("模型") / "tiny"
+    folder.mkdir()
+    model = tiny_model()
+    model.save(folder / "model.keras")
+    (folder / "model.tflite").write_bytes(litert_model.convert(model))
+    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8")
+    settings = {"format": 2, "class_names": CLASSES, "images_dir": str(photos)}
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "true", "predicted", "probability"])
+        writer.writerows([f"{name}/{i}.jpg", name, name, 1] for name in CLASSES for i in range(HELD_OUT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(model_dir, tmp_path_factory):
+    for format in hello_export.FORMATS:
+        if missing := runtimes.missing_packages(format):
+            pytest.skip(f"没有装 {'、'.join(missing)}（requirements/export.txt）")
+    out = tmp_path_factory.mktemp("导出") / "export"
+    hello_export.main([str(model_dir), "--out", str(out)])
+    return out
+
+
+def test_every_format_is_certified_on_every_held_out_photo(exported):
+    rows, kept = certificate.read(exported)
+    assert list(rows) == list(hello_export.FORMATS)
+    assert kept["names"].tolist() == [f"{name}/{i}.jpg" for name in CLASSES for i in range(HELD_OUT)]
+    for format, entry in rows.items():
+        assert entry["photos"] == 3 * HELD_OUT and entry["bytes"] > 0 and entry["sha256"]
+        if format in certificate.EXACT:
+            assert entry["largest_difference"] < 1e-4 and entry["same_top_class"] == 1
+        assert entry["largest_difference"] < 0.05
+    assert rows["litert-int8"]["bytes"] < rows["litert"]["bytes"]
+
+
+@pytest.mark.parametrize("format", hello_export.FORMATS)
+def test_the_readme_runs_as_written(exported, format):
+    (code,) = re.findall(r"```python\n(.*?)```", (exported / format / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code],
+        cwd=exported / format,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.split(" ")[0] for line in done.stdout.splitlines()) == CLASSES
+
+
+def test_class_names_are_inside(exported):
+    import zipfile
+
+    import onnx
+
+    for format in ("litert", "litert-fp16", "litert-int8"):
+        with zipfile.ZipFile(exported / format / "model.tflite") as archive:
+            assert archive.read("labels.txt").decode().splitlines() == CLASSES
+    (labels,) = [
+        prop.value for prop in onnx.load(exported / "onnx" / "model.onnx").metadata_props if prop.key == "labels"
+    ]
+    assert labels.splitlines() == CLASSES
+
+
+def test_int8_is_integers_from_end_to_end(exported):
+    interpreter = litert_model.new_interpreter(model_path=str(exported / "litert-int8" / "model.tflite"))
+    assert interpreter.get_input_details()[0]["dtype"] == interpreter.get_output_details()[0]["dtype"] == np.uint8
+    assert not [d["name"] for d in interpreter.get_tensor_details() if d["dtype"] in (np.float32, np.float16)]
+
+
+def test_int8_is_calibrated_on_training_photos_only(model_dir, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        hello_export.held_out, "pixels_of", spy(hello_export.held_out.pixels_of, lambda photo: seen.append(photo.path))
+    )
+    found = hello_export.held_out.find(model_dir)
+    options = hello_export.int8(found.training)
+
+    class Converter:
+        target_spec = type("Spec", (), {})()
+
+    options(converter := Converter())
+    assert sum(1 for _ in converter.representative_dataset()) == len(found.training) == 15
+    assert not {path.name for path in seen} & {"0.jpg", "1.jpg", "2.jpg"}
+
+
+def spy(function, tell):
+    def wrapped(argument):
+        tell(argument)
+        return function(argument)
+
+    return wrapped
+
+
+def test_a_float32_export_that_answers_differently_is_refused(model_dir, tmp_path, monkeypatch):
+    def wrong(format, folder, pixels_file):
+        answers = np.tile(np.float32([0, 0, 1]), (9, 1))
+        answers[4] = [1, 0, 0]
+        return answers, 1.0, 1
+
+    monkeypatch.setattr(runtimes, "measure", wrong)
+    with pytest.raises(UserError, match=r"litert 与 Keras 的答案不同：9 张中有 \d+ 张，如 .*jpg.*什么也没有写出"):
+        hello_export.main([str(model_dir), "--out", str(tmp_path / "out"), "--formats", "litert"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_close_calls_may_differ_and_nan_may_not():
+    expected = np.float32([[0.5, 0.495, 0.005], [0.9, 0.05, 0.05], [0.6, 0.3, 0.1]])
+    answers = np.float32([[0.495, 0.5, 0.005], [0.9, 0.05, 0.05], [np.nan, np.nan, np.nan]])
+    assert certificate.disagreeing(answers, expected).tolist() == [2]
+
+
+@pytest.mark.parametrize(("format", "says"), [("litert-int8", "litert-fp16"), ("litert-fp16", "")])
+def test_a_large_loss_of_accuracy_is_said(format, says):
+    entry = {"keras_accuracy": 0.9, "accuracy": 0.87}
+    assert "0.030" in certificate.advice(format, entry) and says in certificate.advice(format, entry)
+    assert certificate.advice(format, entry | {"accuracy": 0.881}) is None
+
+
+def test_verify_again_later(model_dir, exported, capsys):
+    hello_export.main([str(model_dir), "--verify", str(exported)])
+    assert capsys.readouterr().out.count("与当时相同") == len(hello_export.FORMATS)
+
+
+def test_verify_notices_a_changed_file(model_dir, exported, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    with open(copy / "litert" / "model.tflite", "r+b") as file:
+        file.seek(5000)
+        file.write(b"x")
+    with pytest.raises(UserError, match="litert model.tflite 变了"):
+        hello_export.main([str(model_dir), "--verify", str(copy)])
+
+
+def test_what_serving_would_receive_is_answered(model_dir, exported, capsys):
+    hello_export.main([str(model_dir), "--verify", str(exported), "--serve-check"])
+    said = capsys.readouterr().out
+    assert '"signature_name": "serving_default", "instances": [[[[' in said
+    assert '"signature_name": "jpeg", "instances": [{"b64": "' in said
+    assert said.count('应答：{"predictions": [{') == 2
+
+
+def test_missing_packages_leave_the_other_formats(monkeypatch, capsys):
+    monkeypatch.setattr(runtimes, "missing_packages", lambda format: ["onnxruntime"] if format == "onnx" else [])
+    assert hello_export.usable(["litert", "onnx"]) == ["litert"]
+    assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(UserError, match="都缺包"):
+        hello_export.usable(["onnx"])
