@@ -82,7 +82,7 @@ def cluster_runs():
             above = sum(accuracy >= results["floor"] for accuracy in accuracies)
             spread = f"{min(accuracies):.3f} 至 {max(accuracies):.3f}"
             rows.append([f"`--cluster {workers}`", len(runs), spread, above, f"{min(shares):.0%} 至 {max(shares):.0%}"])
-    table = ["", "运行次数", "验证准确率", f"不低于 {results['floor']} 的次数", "做得最多的一个进程占的步数"]
+    table = ["命令", "运行次数", "验证准确率", f"不低于 {results['floor']} 的次数", "做得最多的一个进程占的步数"]
     return page_tools.table(table, rows)
 
 
@@ -108,7 +108,7 @@ def ten_million():
         return photos / batch * 2 * weights / network
 
     size, cached = f"{photo_bytes / 1e3:.0f} KB（flower_photos 的平均）", f"{photos * row_bytes / 1e9:.0f} GB"
-    page_tools.table(["", "算法", "结果"], [
+    page_tools.table(["项目", "算法", "结果"], [
         ["照片", f"{photos:,} × {size}", f"{photos * photo_bytes / 1e9:,.0f} GB"],
         ["缓存的特征", f"{photos:,} × (1,280 × 4 + 16) 字节", cached],
         ["检查照片，每台都要", f"{photos:,} ÷ 每秒 {check:.0f} 张", _hours(photos / check)],

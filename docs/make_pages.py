@@ -12,7 +12,7 @@ def main(arguments):
     """返回退出码；--check 时，有一页走样就不是 0。"""
     pages = [DOCS_DIR.parent / "README.md", *sorted(DOCS_DIR.rglob("*.md"))]
     options = ["--check"] if "--check" in arguments else ["-r"]
-    prologue = "import cog, measured, page_tools"
+    prologue = "import estimator_pages, measured, page_tools"
     return Cog().main(["cog", *options, "-p", prologue, "-I", str(DOCS_DIR), *map(str, pages)])
 
 

@@ -114,7 +114,7 @@ def photo_check_kinds():
     for name, kind in KINDS.items():
         means = "只是让人知道" if kind.is_note else "能移走" if name in MOVABLE else ""
         rows.append([f"`{name}`", kind.title, kind.advice, means])
-    table(["种类", "是什么", "怎么办", ""], rows)
+    table(["种类", "是什么", "怎么办", "备注"], rows)
 
 
 def photo_check_found():

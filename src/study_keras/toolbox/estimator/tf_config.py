@@ -19,7 +19,7 @@ class Task:
     """集群里的一个进程。
 
     Attributes:
-        role: chief（首席，存检查点）、worker（只训练）、ps（参数服务器，存放权重）、evaluator（只评估）。
+        role: chief（存检查点）、worker（只训练）、ps（参数服务器，存放权重）、evaluator（只评估）。
         index: 同一角色里的第几个，从 0 数起。
         cluster: {角色: ["主机:端口", ...]}；evaluator 不在里面。
     """

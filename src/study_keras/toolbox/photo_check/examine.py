@@ -10,7 +10,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from toolbox.photos.folder import check_photo, class_folders
+from toolbox.photos.check import check_photo
+from toolbox.photos.folder import class_folders
 from toolbox.photos.formats import sniff
 from toolbox.photos.near_duplicates import FINGERPRINT_BYTES, group_near_duplicates, nearest_leaders
 from toolbox.photos.read import IMAGE_SIZE, decode

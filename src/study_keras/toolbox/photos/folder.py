@@ -1,29 +1,19 @@
 """照片文件夹：逐张检查、正确读取、按内容划分。一个子文件夹就是一个类别，子文件夹里可以再分层。"""
 
 import hashlib
-import math
 import sys
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolbox.photos import given_split as given
-from toolbox.photos.formats import FORMAT_OF_SUFFIX, sniff
-from toolbox.photos.near_duplicates import fingerprint, group_near_duplicates
+from toolbox.photos.check import check_all
+from toolbox.photos.near_duplicates import group_near_duplicates
 from toolbox.photos.read import SHORTEST_SIDE, PhotoError, decode, read_file
 from toolbox.photos.report import print_report, warnings_about
 from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.progress import Progress
 from toolbox.terminal.text import visible
-from toolbox.terminal.workers import process_pool
-
-_PHOTOS_PER_TASK = 16  # 一张一项的话，排队的几万项比照片清单还占内存
-_BYTES_WORTH_A_WORKER = 20e6  # 照片总共不到这么多字节时，启动工作进程的时间比检查的时间还长
-_BYTES_PER_WORKER = 120e6  # 主进程载入 TensorFlow 的那段时间里，一个工作进程大约能检查这么多；再多一个只会争用 CPU
-_TINY = 32  # 短边不到这么多像素的，说一声
-_CHECKED_SIDE = 64  # 检查时 JPEG 缩小解码，足以发现截断，快得多；更小则指纹在重新压缩后变得太多
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,7 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
     class_names, sources = class_folders(root, walk, given_split)
     files = [(path, name, part) for folder, name, part in sources for path in walk.files_below(folder)]
     walk.refuse_bad_names(class_names)
-    results = _check_all([path for path, *_ in files])
+    results = check_all([path for path, *_ in files])
     readable, problems = _sorted_out(files, results, walk.problems)
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
     photos, too_alike = _grouped(readable)
@@ -181,57 +171,6 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
                 f"类别 {visible(name)} 只有 {counts[name]} 张能读的照片{why}，少于 {smallest_class} 张，"
                 f"没法划分训练与验证。请添加照片，或移走 {visible(root / name)}。"
             )
-
-
-def _check_all(paths):
-    """各个文件的 _check。文件多时交给工作进程：一张张小图的活一半在 Python 里，线程之间只会互相等。"""
-    tasks = [paths[i : i + _PHOTOS_PER_TASK] for i in range(0, len(paths), _PHOTOS_PER_TASK)]
-    results = []
-    with Progress("检查照片", total=len(paths)) as progress, ExitStack() as stack:
-        size = sum(map(_size, paths))
-        workers = math.ceil(size / _BYTES_PER_WORKER) if size >= _BYTES_WORTH_A_WORKER else 0
-        run = stack.enter_context(process_pool(workers)).map if workers else map
-        for checked in run(_check_some, tasks):
-            results += checked
-            progress.update(len(checked))
-    return results
-
-
-def _size(path):
-    try:
-        return path.stat().st_size
-    except OSError:  # 刚刚被删掉了；检查到它时会说明
-        return 0
-
-
-def _check_some(paths):
-    return [check_photo(path) for path in paths]
-
-
-def check_photo(path, measure=None):
-    """读一遍照片：能读则返回 (内容的 SHA-256, 指纹, 要说的几句)，否则返回 (原因,)。
-
-    Args:
-        measure: 函数，文件的字节 -> 另外要量的；给了就添在最后一项。
-    """
-    try:
-        data = read_file(path)
-        notes = []
-        image = decode(data, _CHECKED_SIDE, notes)
-        measured = () if measure is None else (measure(data),)
-    except PhotoError as error:
-        return (str(error),)
-    except MemoryError:
-        return ("太大，内存放不下",)
-    except OSError as error:
-        return (f"读不了文件：{error.strerror or error}",)
-    said = FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    actual = sniff(data)
-    if said not in (None, actual):
-        notes.append(f"名字与内容不符（名字说是 {said}，其实是 {actual}）")
-    if min(image.size) < _TINY:  # 缩小解码后短边不会小于 _CHECKED_SIDE，所以原图就这么小
-        notes.append(f"很小（{image.size[0]}×{image.size[1]} 像素）")
-    return hashlib.sha256(data).hexdigest(), fingerprint(image), tuple(notes), *measured
 
 
 def photo_list_hash(photos):
