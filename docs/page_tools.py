@@ -98,10 +98,10 @@ def strangers_table(way):
     """放入一种做法的模型认出多少陌生的（benchmarks/none_of_these.py 的记录）：一行一种，每种分数一格。"""
     record = load("none_of_these.json")
     found = record[way]["strangers"]
-    rows = [[STRANGERS[name], *(_refused(found[name][score]) for score in SCORES)] for name in STRANGERS if name in found]
+    named = [(label, found[name]) for name, label in STRANGERS.items() if name in found]
     for name, scores in record[way]["class_left_out"].items():
-        label = "留出一类，五类平均" if name == "all" else f"留出 {name}"
-        rows.append([label, *(_refused(scores[score]) for score in SCORES)])
+        named.append(("留出一类，五类平均" if name == "all" else f"留出 {name}", scores))
+    rows = [[label, *(_refused(scores[score]) for score in SCORES)] for label, scores in named]
     table(["陌生的", *SCORES.values()], rows)
 
 
@@ -112,7 +112,8 @@ def _refused(numbers):
 def calibration_table():
     """放入各种做法校准前后的误差，与留出的真照片被误拒多少。"""
     record, rows = load("none_of_these.json"), []
-    for way, label in (("lesson_1_seq", "第 1 课"), ("lesson_1_model", "第 1 课 --model model"), ("lesson_3", "第 3 课")):
+    ways = {"lesson_1_seq": "第 1 课", "lesson_1_model": "第 1 课 --model model", "lesson_3": "第 3 课"}
+    for way, label in ways.items():
         if way in record:
             numbers = record[way]["calibration"] | {"test": record[way]["refused"]["test"]}
             cells = [_range(numbers[key]) for key in ("temperature", "error_before", "error_after", "test")]
