@@ -121,11 +121,11 @@ def test_training_features_are_those_of_model_tflite(trained, flowers):
     split = split_photos(open_folder(flowers).photos, 0.2, seed=0, quiet=True)
     converted = LiteRTModel(model_path=str(trained / "model.tflite"))
     knowledge = none_of_these.load(trained)
-    probabilities, features = run_on_photos(converted, split["train"][::20])
+    _, features = run_on_photos(converted, split["train"][::20])
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     nearest = (unit @ knowledge.features.astype(np.float32).T).argmax(axis=1)
     np.testing.assert_allclose(knowledge.features[nearest], unit, atol=1e-3)
-    assert len(set(nearest)) == len(unit) == 16 and knowledge.is_known(features, probabilities).all()
+    assert len(set(nearest)) == len(unit) == 16
 
 
 def test_base_in_the_saved_model_is_the_pretrained_one(trained):

@@ -255,6 +255,16 @@ def evaluate(network, data):
     return scores, {part: network.predict(data[part], verbose=0) for part in held_out}
 
 
+def assess(network, data, parts, folder):
+    """评估训练好的网络，记住它见过什么；返回 model_folder.save 要的各项。"""
+    scores, probabilities = evaluate(network, data)
+    metrics = evaluation.report(scores, parts)
+    predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
+    knowledge, limits = evaluation.learn_limits(network, data)
+    outcome = {"metrics": metrics | limits, "predictions": predictions, "knowledge": knowledge}
+    return outcome | {"parts": parts, "probabilities": probabilities}
+
+
 def run_once(args, folder, weights, stage):
     """一个种子的整个实验：划分、建模、训练、评估、保存。返回 metrics；用 --find-lr 或 --shard 时返回 None。"""
     parts, targets = split(folder, args)
@@ -276,15 +286,11 @@ def run_once(args, folder, weights, stage):
         with stage(PHASES[1]):
             history, kept = fine_tune(model, network, data, args, balance, head_history, results / "logs")
         with stage("评估"):
-            scores, probabilities = evaluate(network, clean)
-            metrics = evaluation.report(scores, parts) | {"moved": movement(model, before), "kept": kept}
-            predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
-        with stage("都不是与校准"):
-            knowledge, limits = evaluation.learn_limits(network, clean)
-        outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
-        outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
+            outcome = assess(network, clean, parts, folder)
+            outcome["metrics"] |= {"moved": movement(model, before), "kept": kept}
+        outcome |= {"model": model, "history": history}
         metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
-    evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
+    evaluation.summarize(metrics, outcome["predictions"], model_folder.target_folder(args.output_dir, args.name))
     return metrics
 
 

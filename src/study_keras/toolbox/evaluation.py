@@ -73,7 +73,7 @@ def learn_limits(network, data):
     seen = {part: features_and_answers(both, batches) for part, batches in data.items()}
     (train, _, train_labels), validation = seen["train"], seen["validation"]
     knowledge = none_of_these.fit(train, train_labels, *validation)
-    refused = {part: float(1 - knowledge.is_known(*seen[part][:2]).mean()) for part in data if part != "train"}
+    refused = {part: float((~knowledge.is_known(*seen[part][:2])).mean()) for part in data if part != "train"}
     part = "test" if "test" in seen else "validation"
     _, probabilities, labels = seen[part]
     calibration = {
