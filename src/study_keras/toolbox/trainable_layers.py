@@ -34,7 +34,7 @@ def show_layers(model, base, everything=False):
     trained = [layer for layer in layers if layer.trainable_weights]
     for layer in layers if everything else trained:
         mark = "训练" if layer in trained else "冻结" if layer.weights else "无权重"
-        print(f"  {layer.name:<26} {layer.output.shape[1:]!s:<14}{layer.count_params():>9,} {mark}")
+        print(f"{layer.name:<28} {layer.output.shape[1:]!s:<14}{layer.count_params():>9,} {mark}")
     print(f"共 {len(layers)} 层（基础模型 {len(base.layers)} 层），要训练的 {len(trained)} 层")
     for label, weights in (("可训练", model.trainable_weights), ("冻结", model.non_trainable_weights)):
         count = sum(np.prod(weight.shape, dtype=int) for weight in weights)
