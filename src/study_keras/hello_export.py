@@ -74,7 +74,7 @@ def with_preprocessing(model):
     """把预处理接在模型前面：收 0 至 255 的像素。导出的模型带着它，用的人就不会忘。"""
     photo = keras.Input((*IMAGE_SIZE, 3), name="photo")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(photo)
-    return keras.Model(photo, keras.layers.Activation("linear", name="probabilities")(model(x, training=False)))
+    return keras.Model(photo, model(x, training=False))
 
 
 def export_savedmodel(model, labels, folder):

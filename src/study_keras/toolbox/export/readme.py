@@ -24,8 +24,7 @@ model = Interpreter("model.tflite")
 model.allocate_tensors()
 model.set_tensor(model.get_input_details()[0]["index"], np.asarray(photo, np.float32)[None])
 model.invoke()
-output = next(output for output in model.get_output_details() if output["name"] == "probabilities")
-probabilities = model.get_tensor(output["index"])[0]
+probabilities = model.get_tensor(model.get_output_details()[0]["index"])[0]
 """,
     "litert-int8": """from ai_edge_litert.interpreter import Interpreter
 

@@ -53,7 +53,7 @@ def _litert(path):
     with without_native_messages():
         interpreter = new_interpreter(model_path=str(path))
     given = interpreter.get_input_details()[0]
-    made = next(d for d in interpreter.get_output_details() if d["name"] == "probabilities" or d["shape"].size == 2)
+    made = interpreter.get_output_details()[0]  # 只有概率这一个输出
 
     def run(pixels):
         interpreter.set_tensor(given["index"], pixels[None].astype(given["dtype"]))
