@@ -38,7 +38,8 @@ def parse_arguments(argv):
     add = parser.add_argument
     default = OUTPUT_DIR / "mobilenetv2_transfer_seq"
     add("model_dir", nargs="?", default=str(default), metavar="MODEL_DIR", help="第 1 课或第 3 课的模型文件夹")
-    add("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="导出哪些格式，不写就是全部")
+    listed = f"导出哪些格式：{'、'.join(FORMATS)}；不写就是全部"
+    add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), metavar="FORMAT", help=f"{listed}%(default).0s")
     add("--out", default=str(OUTPUT_DIR / "export"), metavar="DIR", help="写在哪里，每个格式一个子文件夹")
     add("--images-dir", metavar="DIR", help="训练时用的照片文件夹；不写就用模型文件夹里记下的")
     add("--verify", metavar="DIR", help="不导出，再验一次以前的导出，也可以在另一台机器上")

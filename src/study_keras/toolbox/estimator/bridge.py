@@ -44,7 +44,7 @@ def _load_tensorflow_with_keras_2():
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tf = load_tensorflow()
     tf.get_logger().setLevel("ERROR")  # 不显示一串串“已弃用”：读者正是要用它们
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"tf_keras\.")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"tf_keras\.|tensorflow\.python\.data\.")
     imported_before = any(name.startswith("tensorflow.keras") for name in sys.modules)
     if imported_before or not tf.keras.Model.__module__.startswith("tf_keras."):
         raise UserError(
