@@ -1,11 +1,11 @@
 """读一个模型文件夹：确认它完整、读得懂，有哪些类别；写它的是 model_folder。"""
 
-import csv
 import json
 from pathlib import Path
 
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute
+from toolbox.terminal.records import read_csv
 from toolbox.terminal.text import visible
 
 LABELS_FILE = "labels.txt"
@@ -106,7 +106,6 @@ def classes(folder):
 
 def _true_classes(folder):
     try:
-        with open(Path(folder) / "predictions.csv", encoding="utf-8-sig", newline="") as file:
-            return sorted({row["true"] for row in csv.DictReader(file)})
-    except (OSError, ValueError, KeyError):
+        return sorted({row["true"] for row in read_csv(Path(folder) / "predictions.csv")})
+    except (OSError, UserError, KeyError):
         return []

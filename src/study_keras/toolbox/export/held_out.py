@@ -1,6 +1,5 @@
 """模型文件夹没有拿来训练的照片（predictions.csv 里的），以及训练过的照片。"""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from toolbox.photos.folder import open_checked, open_folder
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR, absolute
+from toolbox.terminal.records import read_csv
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
@@ -54,8 +54,7 @@ def find(folder, images_dir=None):
     Raises:
         UserError: 找不到照片，或少了几张；点名。
     """
-    with open(Path(folder) / "predictions.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(Path(folder) / "predictions.csv")
     settings = model_folder_reader.read_settings(folder)
     names = [row["file"] for row in rows]
     found = open_folder(

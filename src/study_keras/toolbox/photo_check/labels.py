@@ -1,18 +1,17 @@
 """给可疑的标签作准备：哪些照片、它们的特征，或一个现成的模型给它们的概率。"""
 
-import csv
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
-from toolbox import frozen_prefix, model_folder
+from toolbox import frozen_prefix, model_folder, model_folder_reader
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
 from toolbox.photos.folder import Photo, photo_list_hash
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_csv
 from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
 
@@ -100,15 +99,14 @@ def model_probabilities(folder, labelled, args):
 def trained_on(folder, results, class_names):
     """这个模型训练时用过的照片的名字（集合）；照片与训练时的不是同一批，就说不准，返回 None。"""
     folder = model_folder.find(folder)
-    settings = json.loads((folder / model_folder.SETTINGS_FILE).read_text(encoding="utf-8"))
+    settings = model_folder_reader.read_settings(folder)
     every = {
         name: Photo(name, class_names[number], sha256, "")
         for name, number, sha256 in results.select("name, class, sha256", "WHERE reason IS NULL")
     }
     if settings.get("photos_sha256") != photo_list_hash(every.values()):
         return None
-    with open(folder / "predictions.csv", encoding="utf-8-sig", newline="") as file:
-        return every.keys() - {row["file"] for row in csv.DictReader(file)}
+    return every.keys() - {row["file"] for row in read_csv(folder / "predictions.csv")}
 
 
 def say_trained_on(trained, labelled):

@@ -1,12 +1,11 @@
 """读回一次训练：模型文件夹里，模型之外的一切。"""
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolbox import model_folder, none_of_these
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_csv, read_json
 from toolbox.terminal.text import visible
 
 _COLUMNS = ["file", "true", "predicted", "probability"]
@@ -83,26 +82,20 @@ _TRAIN_AGAIN = "这个模型文件夹不完整或损坏了，请再训练一次�
 
 
 def _read_json(path):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"缺 {path}。{_TRAIN_AGAIN}") from None
-    except ValueError:
-        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}")
+    if not path.exists():
+        raise UserError(f"缺 {visible(path)}。{_TRAIN_AGAIN}")
+    value = read_json(path)
+    if value is None:
+        raise UserError(f"{visible(path)} 读不懂。{_TRAIN_AGAIN}")
     return value
 
 
 def _read_csv(path):
     """各行，每行一个 {列名: 文字}。"""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
+        return read_csv(path)
     except FileNotFoundError:
-        raise UserError(f"缺 {path}。{_TRAIN_AGAIN}") from None
-    except (csv.Error, UnicodeDecodeError):
-        raise UserError(f"{path} 读不懂。{_TRAIN_AGAIN}") from None
+        raise UserError(f"缺 {visible(path)}。{_TRAIN_AGAIN}") from None
 
 
 def _read_predictions(path):
