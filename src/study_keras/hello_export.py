@@ -8,6 +8,10 @@
 预期：    float32 的格式第一名全都相同，int8 的准确率低不到 0.02。讲解见 docs/study_keras/hello_export.md。
 """
 
+import toolbox  # noqa: F401  没有装包时，在这里就说清楚
+
+# isort: split
+
 import io
 import shutil
 import zipfile

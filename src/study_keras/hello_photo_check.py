@@ -8,6 +8,10 @@
 预期：    退出码 0 没有发现，3 有发现，2 用法不对。讲解见 docs/study_keras/hello_photo_check.md。
 """
 
+import toolbox  # noqa: F401  没有装包时，在这里就说清楚
+
+# isort: split
+
 import importlib.util
 import json
 import math

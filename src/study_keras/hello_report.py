@@ -8,6 +8,10 @@
 预期：    写出一张能离线打开的网页 output/模型/report/report.html。讲解见 docs/study_keras/hello_report.md。
 """
 
+import toolbox  # noqa: F401  没有装包时，在这里就说清楚
+
+# isort: split
+
 import numpy as np
 
 from toolbox import model_folder

@@ -8,6 +8,10 @@
 预期：    output/web_page 是一个完整的应用，放到任何网站空间都能用。讲解见 docs/study_keras/hello_web_page.md。
 """
 
+import toolbox  # noqa: F401  没有装包时，在这里就说清楚
+
+# isort: split
+
 import io
 import json
 import shutil
