@@ -238,7 +238,7 @@ def painted(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_model_looks_at_the_flower(kind, network_of, trained, tmp_path):
-    """花占四分之一的面积；类激活图落在花上的，平均要明显多于四分之一。"""
+    """花占四分之一的面积；类激活图落在花上的，平均要明显多于四分之一（1.6 倍以上）。"""
     network, run = network_of(kind), open_run(trained(kind))
     places = painted(tmp_path)
     photos = open_folder(tmp_path).photos
@@ -248,7 +248,7 @@ def test_the_model_looks_at_the_flower(kind, network_of, trained, tmp_path):
         large = np.asarray(Image.fromarray(heat).resize((224, 224), Image.Resampling.BILINEAR))
         if large.sum() > 0:
             inside.append(large[top : top + side, left : left + side].sum() / large.sum())
-    assert len(inside) >= 16 and np.mean(inside) > 0.45
+    assert len(inside) >= 16 and np.mean(inside) > 0.4
 
 
 def test_nearest_photos_by_cosine():

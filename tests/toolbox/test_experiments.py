@@ -9,7 +9,6 @@ from toolbox import experiments
 from toolbox.photos.folder import photo_list_hash
 from toolbox.weights.find import Weights
 
-OPTIONS = ("epochs", "seed")
 WEIGHTS = Weights("random", None, None)
 FOLDER = types.SimpleNamespace(photos=[])
 METRICS = {
@@ -26,7 +25,7 @@ def finished(tmp_path, settings=SETTINGS, metrics=METRICS):
     for name, value in {"settings.json": settings, "metrics.json": metrics}.items():
         (folder / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
     args = types.SimpleNamespace(output_dir=tmp_path, name="m", epochs=3, seed=7)
-    return experiments.finished(args, OPTIONS, FOLDER, WEIGHTS)
+    return experiments.finished(args, FOLDER, WEIGHTS)
 
 
 def test_the_same_experiment_is_recognized(tmp_path):
