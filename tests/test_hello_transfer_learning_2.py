@@ -231,6 +231,6 @@ def test_bad_cluster_is_one_line_and_exit_2(config, why):
         taken = f"127.0.0.1:{server.getsockname()[1]}"
         cluster = {"cluster": {"chief": [taken], "ps": ["127.0.0.1:1"]}, "task": {"type": "chief", "index": 0}}
         process = lesson_2_run.start(TF_CONFIG=config or json.dumps(cluster))
-        shown, _ = process.communicate(timeout=60)
+        shown, _ = process.communicate(timeout=300)
     assert process.returncode == 2
     assert len(shown.splitlines()) == 1 and shown.startswith("错误：") and why in shown

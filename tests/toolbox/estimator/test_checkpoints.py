@@ -29,7 +29,7 @@ def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
         "from toolbox.estimator import checkpoints\n"
-        f"checkpoints._lock({str(tmp_path)!r}); print('locked', flush=True); input()"
+        f"lock = checkpoints._lock({str(tmp_path)!r}); print('locked', flush=True); input()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline().strip() == b"locked"

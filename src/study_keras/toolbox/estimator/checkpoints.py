@@ -39,7 +39,7 @@ def claim(folder, photos, weights, args):
         "训练方式": "同步" if args.sync else "异步",
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
-    _lock(folder)
+    lock = _lock(folder)
     record = Path(folder, RECORD)
     found = read_json(record)  # 没有记下，或记录坏了，都是来历不明
     if found is not None:
@@ -47,15 +47,17 @@ def claim(folder, photos, weights, args):
     else:
         different = ["来历"] if Path(folder, "checkpoint").exists() else []
     if different:
+        lock.release()  # 不用它，就不占着
         raise UserError(
             f"{folder} 里是另一个模型的检查点（{'、'.join(different)}不同）。请用 --name 换个名字，或先移走这个文件夹。"
         )
+    _held.append(lock)
     _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的
     write_json(record, made_from)
 
 
 def _lock(folder):
-    """占住 folder；锁随进程结束而放开，不论怎样结束。"""
+    """占住 folder，返回锁；锁随进程结束而放开，不论怎样结束。"""
     import filelock
 
     lock = filelock.FileLock(Path(folder, LOCK))
@@ -65,7 +67,7 @@ def _lock(folder):
         raise UserError(
             f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
         ) from None
-    _held.append(lock)
+    return lock
 
 
 def _clear(folder, everything):
