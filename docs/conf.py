@@ -70,6 +70,16 @@ def add_font(app, error):
     subset.save_font(font, site / "_static" / "noto.woff", options)
 
 
+def mend_search(app, error):
+    """Sphinx 9.0 的中文搜索引用了没有定义的 ChineseStemmer：中文不必取词干，英文的词用它带的 EnglishStemmer。"""
+    if not error:
+        script = Path(app.outdir, "_static", "language_data.js")
+        script.write_text(
+            script.read_text(encoding="utf-8").replace("ChineseStemmer", "EnglishStemmer"), encoding="utf-8"
+        )
+
+
 def setup(app):
     app.connect("source-read", prepare_page)
     app.connect("build-finished", add_font)
+    app.connect("build-finished", mend_search)
