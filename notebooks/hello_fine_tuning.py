@@ -72,7 +72,7 @@ head_history = lesson.train_head(base, head, head_data, balance)
 
 # %%
 set_trainable_from(base, args.unfreeze_from)
-history = lesson.train_last_blocks(network, data, args, balance, args.output_dir / "notebook_logs")
+history = lesson.train_last_blocks(network, data, args, balance, f"{args.output_dir}/notebook_logs")
 
 # %% [markdown]
 # ## 评估：测试集只在这里读一次；再看看什么动了

@@ -70,7 +70,7 @@ network, data = lesson.extract_features(model, generators, args)
 # ## 训练、评估
 
 # %%
-history = lesson.train(network, data, args, args.output_dir / "notebook_logs")
+history = lesson.train(network, data, args, f"{args.output_dir}/notebook_logs")
 lesson.evaluate(network, data)
 
 # %% [markdown]

@@ -24,7 +24,7 @@ from PIL import Image
 from flower_archives import pack
 from toolbox import experiments
 from toolbox.downloads import archive
-from toolbox.estimator import checkpoints, cluster_task
+from toolbox.estimator import checkpoints, cluster_task, tf_config
 from toolbox.frozen_prefix.store import PrefixStore
 from toolbox.photos.read import PhotoError, decode
 from toolbox.terminal.errors import UserError
@@ -235,7 +235,9 @@ def check_tf_config(data, folder):
         os.environ.pop("TF_CONFIG")
         if before is not None:
             os.environ["TF_CONFIG"] = before
-    assert task is None or (task.role in cluster_task.ROLES and isinstance(task.name, str) and task.shard)
+    if task is not None:
+        assert task.role in tf_config.ROLES and isinstance(task.name, str)
+        assert (task.shard is not None) == (task.role in ("chief", "worker"))
     return "没有集群" if task is None else "读对"
 
 
@@ -256,7 +258,7 @@ def check_records(contents, folder):
     (model / "settings.json").write_bytes(json.dumps(SETTINGS).encode() if settings is None else settings)
     (model / "metrics.json").write_bytes(json.dumps(METRICS).encode() if metrics is None else metrics)
     args = types.SimpleNamespace(output_dir=folder, name="m", epochs=3, seed=7)
-    found = experiments.finished(args, ("epochs", "seed"), NO_PHOTOS, WEIGHTS)
+    found = experiments.finished(args, NO_PHOTOS, WEIGHTS)
     if found is None:
         assert settings is not None or metrics is not None
     else:
