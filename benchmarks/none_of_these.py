@@ -1,4 +1,4 @@
-"""都不是：陌生的图片有多少被认出来，留出的真照片有多少被误拒；校准前后的误差。每种做法几个种子，记平均与范围。
+"""都不像：陌生的图片有多少被认出来，留出的真照片有多少被误拒；校准前后的误差。每种做法几个种子，记平均与范围。
 
 用法：python benchmarks/none_of_these.py --images-dir 照片文件夹 --work-dir 目录 [--other-dir 别的照片] \
         [--json docs/results/none_of_these.json]
@@ -219,7 +219,7 @@ def drawn_model(args, real, groups, weights):
 
 
 def main(argv=None):
-    parser = ArgumentParser("陌生的图片有多少被说成都不是，真照片有多少被误拒，校准前后的误差。")
+    parser = ArgumentParser("陌生的图片有多少被说成都不像，真照片有多少被误拒，校准前后的误差。")
     parser.add_argument("--images-dir", required=True, metavar="DIR", help="照片文件夹")
     parser.add_argument("--other-dir", metavar="DIR", help="另一个照片文件夹，也当作陌生的，单独报告")
     parser.add_argument("--work-dir", type=Path, required=True, metavar="DIR", help="图片、缓存与各次的结果放在哪里")

@@ -84,11 +84,11 @@ def test_killed_worker_rejoins_and_killed_chief_resumes(flowers, cache_dir, tmp_
 
 def test_a_cluster_with_nothing_left_to_train_says_so(flowers, cache_dir, tmp_path, capfd):
     """先在一台机器上训练完，再用同一个文件夹启动集群：不等人，说清楚，照样给出结果。"""
-    lesson_2_run.run(*lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 100))
-    lesson.main(lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 100, "--cluster", 1))
+    lesson_2_run.run(*lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 20))
+    lesson.main(lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 20, "--cluster", 1))
     shown = capfd.readouterr().out
-    assert "[chief] 检查点已经是第 100 步，这次要到第 100 步，没有什么要训练的" in shown and "--name" in shown
-    assert lesson_2_run.metrics_of(tmp_path)["step"] == 100
+    assert "[chief] 检查点已经是第 20 步，这次要到第 20 步，没有什么要训练的" in shown and "--name" in shown
+    assert lesson_2_run.metrics_of(tmp_path)["step"] == 20
 
 
 def test_two_clusters_on_one_folder(flowers, cache_dir, tmp_path):

@@ -192,7 +192,7 @@ def main(argv=None):
         with stage("预测"):
             probabilities = predict(network, data)
             predictions = evaluation.prediction_rows(probabilities, parts, folder, labels)
-        with stage("都不是与校准"):
+        with stage("都不像与校准"):
             knowledge, limits = evaluation.learn_limits(network, data)
         outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
         outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}

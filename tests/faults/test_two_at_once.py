@@ -27,7 +27,8 @@ for _ in range(150):
 
 def test_one_model_folder(tmp_path):
     both = [subprocess.Popen([sys.executable, "-c", REPLACING, str(tmp_path), who]) for who in "ab"]
-    assert [process.wait() for process in both] == [0, 0]
+    codes = [process.wait() for process in both]
+    assert 0 in codes and set(codes) <= {0, 1}  # 后来的那一个等到了，或在开头就被拒绝
     assert contents(tmp_path) in [
         {
             "m": None,
@@ -49,6 +50,7 @@ def test_the_same_command(operation, tmp_path):
         environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
         command = [sys.executable, storm_child.__file__, operation, str(folder)]
         together = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(count)]
-        assert [process.wait() for process in together] == [0] * count
+        codes = [process.wait() for process in together]
+        assert 0 in codes and set(codes) <= ({0, 2} if operation == "save" else {0})  # 同名的模型文件夹：后来的被拒绝
         made.append(contents(folder))
     assert made[0] == made[1]

@@ -67,7 +67,7 @@ def learn_limits(network, data):
         data: {部分: 一批批的 (照片或特征, 标签)}，没有增强；有测试集就用它衡量，因为门槛与温度没有看过它。
 
     Returns:
-        (Knowledge, {"calibration": 校准误差, "refused": {部分: 被说成都不是的比例}})，后者写进 metrics.json。
+        (Knowledge, {"calibration": 校准误差, "refused": {部分: 被说成都不像的比例}})，后者写进 metrics.json。
     """
     both = with_features(network)
     seen = {part: features_and_answers(both, batches) for part, batches in data.items()}
@@ -85,7 +85,7 @@ def learn_limits(network, data):
         ),
     }
     errors = "温度 {temperature:.2f}，校准误差 {error_before:.3f} → {error_after:.3f}".format(**calibration)
-    print(f"{PART_NAMES[part]}：{errors}；其中 {refused[part]:.1%} 会被说成都不是")
+    print(f"{PART_NAMES[part]}：{errors}；其中 {refused[part]:.1%} 会被说成都不像")
     return knowledge, {"calibration": calibration, "refused": refused}
 
 

@@ -1,7 +1,7 @@
-"""都不是（none of these）：照片与训练照片都不像时认得出来；以及让概率名副其实的校准（calibration）。
+"""都不像（none of these）：照片与训练照片都不像时认得出来；以及让概率名副其实的校准（calibration）。
 
 认生的办法：照片的特征与第 k 近的训练照片有多像（余弦相似度，cosine similarity；Sun 等，2022，“Out-of-Distribution
-Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不是。校准的办法：温度缩放
+Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不像。校准的办法：温度缩放
 （temperature scaling），log 概率除以同一个温度再 softmax，谁排第一不变（Guo 等，2017，“On Calibration of Modern
 Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。这里只用 NumPy：预测时不需要 TensorFlow。
 """
@@ -20,7 +20,7 @@ from toolbox.terminal.text import visible
 THRESHOLDS_FILE = "thresholds.json"
 FEATURES_FILE = "training_features.npz"
 NEIGHBOURS = 10
-REFUSED = 0.05  # 验证照片里最多这么大一份被说成都不是
+REFUSED = 0.05  # 验证照片里最多这么大一份被说成都不像
 SHARE = 0.5  # 最大的概率占的分量：在验证照片上，它的标准差乘权重之后是相似度的这么多倍（benchmarks/none_of_these.py）
 PROTOTYPES = 2000  # 各类合起来大约最多留这么多张训练照片的特征，每类一样多
 MARGIN = 1e-4  # 门槛放低一点：同一张照片由 Keras 与由 LiteRT 算出的相似度差不到这么多
@@ -38,12 +38,12 @@ class Knowledge:
 
     Attributes:
         temperature: 校准用的温度，交给 calibrated。
-        similarity: 不知道概率时的门槛；与第 neighbours 近的训练照片的余弦相似度低于它就是都不是。
-        weight, familiarity: 知道概率时的权重与门槛；相似度 + weight * 最大的概率 低于 familiarity 就是都不是。
+        similarity: 不知道概率时的门槛；与第 neighbours 近的训练照片的余弦相似度低于它就是都不像。
+        weight, familiarity: 知道概率时的权重与门槛；相似度 + weight * 最大的概率 低于 familiarity 就是都不像。
         neighbours: 看第几近的。
         features: float16 (n, d)，留下的训练照片的特征，各行长度为 1。
         labels: int32 (n,)，它们的类别，是模型输出的编号。
-        refused_validation: 验证照片里被说成都不是的比例。
+        refused_validation: 验证照片里被说成都不像的比例。
     """
 
     temperature: float
@@ -77,9 +77,9 @@ class Knowledge:
 
 
 def fit(train_features, train_labels, validation_features, validation_probabilities, validation_labels):
-    """由训练照片的特征定下 Knowledge；门槛与温度由验证照片定，最多 REFUSED 的验证照片被说成都不是。
+    """由训练照片的特征定下 Knowledge；门槛与温度由验证照片定，最多 REFUSED 的验证照片被说成都不像。
 
-    看第 NEIGHBOURS 近的；有一类的照片比这还少，就看第“最少那一类的张数”近的，免得照片少的类别总被说成都不是。
+    看第 NEIGHBOURS 近的；有一类的照片比这还少，就看第“最少那一类的张数”近的，免得照片少的类别总被说成都不像。
     验证照片不到 1 / REFUSED（20）张时，一张也不拒绝：门槛就是其中最不面熟的那一张。
 
     Args:
@@ -211,7 +211,7 @@ def load(folder):
     except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
         raise UserError(
             f"{visible(folder)} 里的 {THRESHOLDS_FILE} 与 {FEATURES_FILE} 缺了一个，或已损坏。请重新训练，"
-            "或两个都删掉：那样不再说都不是，概率也不校准。"
+            "或两个都删掉：那样不再说都不像，概率也不校准。"
         ) from error
     return knowledge
 
