@@ -16,6 +16,7 @@
 # 与脚本 `src/study_keras/hello_fine_tuning.py` 是同一份代码，一格一步。讲解见 `docs/study_keras/hello_fine_tuning.md`。
 
 # %%
+# %matplotlib inline
 import sys
 from pathlib import Path
 

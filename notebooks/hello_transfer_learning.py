@@ -18,6 +18,7 @@
 # 这里用自己画的花，不需要网络；换成你的照片，把 `--drawn` 改成 `--images-dir` 与文件夹。
 
 # %%
+# %matplotlib inline
 import sys
 from pathlib import Path
 
