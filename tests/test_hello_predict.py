@@ -389,7 +389,7 @@ KINDS = [
     (1, "--class-mode", "sparse"),
     (1, "--model", "model"),
     (1, "--model", "model", "--class-mode", "sparse"),
-    (3,),
+    (3, "--views", "1", "--unfreeze-from", "block_16_expand"),
 ]
 
 
