@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conftest import save_jpeg
-from toolbox.photos import folder as photo_folder
+from toolbox.photos import check
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import read_file
 from toolbox.photos.split import split_photos
@@ -74,7 +74,7 @@ def test_unreadable_file_is_a_problem(photo_dir, monkeypatch):
             raise PermissionError(errno.EACCES, "Permission denied")
         return read_file(path)
 
-    monkeypatch.setattr(photo_folder, "read_file", refuse)
+    monkeypatch.setattr(check, "read_file", refuse)
     folder = open_folder(photo_dir)
     assert [path.name for path, _ in folder.problems] == ["00.jpg"] and len(folder.photos) == 35
 
@@ -270,6 +270,6 @@ def test_checking_in_worker_processes_gives_the_same(photo_dir, monkeypatch):
     if os.name != "nt":  # Windows 上要管理员才能建链接
         (photo_dir / "tulips" / "没了.jpg").symlink_to(photo_dir / "nowhere.jpg")
     alone = open_folder(photo_dir)
-    monkeypatch.setattr(photo_folder, "_BYTES_WORTH_A_WORKER", 1)
-    monkeypatch.setattr(photo_folder, "_BYTES_PER_WORKER", 1)
+    monkeypatch.setattr(check, "_BYTES_WORTH_A_WORKER", 1)
+    monkeypatch.setattr(check, "_BYTES_PER_WORKER", 1)
     assert open_folder(photo_dir) == alone and alone.problems
