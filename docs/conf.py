@@ -3,13 +3,14 @@
 源文件就是代码托管网站上看的那些 Markdown；站点的首页是项目的 README，导航照 docs/README.md 里的次序。
 """
 
-import importlib.util
 import re
+import sys
 from pathlib import Path
 
-from fontTools import subset
-
 DOCS_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS_DIR.parent / "src" / "study_keras"))
+
+from toolbox.terminal.plots import chinese_font_with
 
 project = "study_keras：迁移学习上手课"
 author = "study_keras 的作者们"
@@ -61,13 +62,7 @@ def add_font(app, error):
         return
     site = Path(app.outdir)
     characters = {*"".join(path.read_text(encoding="utf-8") for path in site.rglob("*.html"))}
-    fonts = Path(importlib.util.find_spec("zhplot").origin).parent / "fonts"
-    options = subset.Options(flavor="woff", desubroutinize=True)
-    font = subset.load_font(fonts / "NotoSansSC-Regular.ttf", options)
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(text="".join(characters))
-    subsetter.subset(font)
-    subset.save_font(font, site / "_static" / "noto.woff", options)
+    (site / "_static" / "noto.woff").write_bytes(chinese_font_with("".join(characters)))
 
 
 def mend_search(app, error):

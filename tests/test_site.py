@@ -1,15 +1,11 @@
 """站点：由 docs/ 生成时没有一个警告，不从外面取任何东西，手机的宽度上也放得下，站内搜索认得中文。"""
 
-import functools
-import http.server
-import os
-import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
 
+from browser import chromium, served
 from conftest import PROJECT_DIR
 
 pytest.importorskip("sphinx", reason="没有装 Sphinx：python -m pip install -r requirements/site.txt")
@@ -24,40 +20,19 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def address(site):
-    """在本机回环上打开站点的地址。"""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_site_opens_offline_and_its_search_knows_chinese(address, width):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("没有 Chromium：Debian、Ubuntu 上 apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="没有装 playwright：见 requirements/test.txt")
-    with playwright.sync_playwright() as p:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"] if root else [])
+def test_the_site_opens_offline_and_its_search_knows_chinese(site, width):
+    with chromium() as browser, served(site) as address:
         page = browser.new_page(viewport={"width": width, "height": 800})
         outside, errors = [], []
         page.on("request", lambda request: None if request.url.startswith(address) else outside.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/study_keras/hello_transfer_learning.html")
+        page.goto(f"{address}study_keras/hello_transfer_learning.html")
         assert "第 1 课" in page.title()
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 1, f"页面比屏幕宽 {wider} 像素"
-        page.goto(f"{address}/search.html?q=微调")
+        page.goto(f"{address}search.html?q=微调")
         page.locator("#search-results li").first.wait_for()
         assert "第 3 课" in page.inner_text("#search-results")
-        browser.close()
     assert not [url for url in outside if not url.startswith(("data:", "blob:"))] and not errors

@@ -12,7 +12,6 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 
 # isort: split
 
-import importlib.util
 import json
 import math
 import sys
@@ -33,6 +32,7 @@ from toolbox.photo_check.results import open_results
 from toolbox.photo_check.show import as_json, print_findings
 from toolbox.photos.folder import class_folders, find_root
 from toolbox.photos.walk import Walk
+from toolbox.terminal import packages
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
@@ -177,9 +177,9 @@ def parse_arguments(argv):
 
 def missing_packages(args):
     """要用而没有装的包，一句话；都有则为空。别的检查照做，最后才说。"""
-    needed = {"scikit-learn": "sklearn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
+    needed = {"sklearn": "scikit-learn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
     needed |= {"jinja2": "jinja2"} if args.page else {}
-    missing = [name for name, module in needed.items() if importlib.util.find_spec(module) is None]
+    missing = packages.missing(**needed)
     install = "python -m pip install -r requirements/photo_check.txt"
     return f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} 再来。" if missing else ""
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from toolbox import none_of_these
-from toolbox.frozen_prefix.cut import trace
+from toolbox.frozen_prefix.cut import pooling, trace
 from toolbox.photos.split import PART_NAMES
 from toolbox.terminal.text import visible
 
@@ -94,8 +94,8 @@ def with_features(network):
     import keras
 
     image, steps, probabilities = trace(network)
-    pooled = [made for layer, _, made in steps if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    return keras.Model(image, [pooled[-1] if pooled else image, probabilities])
+    _, features = pooling(steps) or (None, image)
+    return keras.Model(image, [features, probabilities])
 
 
 def features_and_answers(model, batches):

@@ -34,15 +34,13 @@ def convert(model):
     """
     import keras
 
-    from toolbox.frozen_prefix.cut import trace
+    from toolbox.frozen_prefix.cut import pooling, trace
 
     image, steps, probabilities = trace(model)
-    pooled = [
-        (inputs[0], made) for layer, inputs, made in steps if isinstance(layer, keras.layers.GlobalAveragePooling2D)
-    ]
-    if not pooled:
+    pooled = pooling(steps)
+    if pooled is None:
         raise UserError("模型里没有全局平均池化（GlobalAveragePooling2D），写不出 model.tflite。")
-    feature_map, features = pooled[-1]
+    feature_map, features = pooled
     outputs = keras.Model(image, [probabilities, features, feature_map])
     with without_native_messages():
         return convert_graph(outputs, preprocess=lambda photo: photo / 127.5 - 1, names=OUTPUTS)

@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from browser import chromium
 from conftest import save_jpeg
 from toolbox.photos.folder import open_folder
 from toolbox.report import contents, page
@@ -20,7 +20,6 @@ from toolbox.terminal.errors import UserError
 
 EVIL = "</title><script>alert(1)</script>\"'&$a$"
 EVIL_FILE = "<img src=x onerror=alert(1)><script>alert(2)<'\"&`.jpg"
-CHROMIUM = "/usr/bin/chromium"
 PARTS = {part: {"photos": 3, "accuracy": 2 / 3, "loss": 0.5} for part in ("train", "validation")}
 
 
@@ -117,14 +116,8 @@ def new_context_of(browser):
 @pytest.fixture(scope="module")
 def browser():
     """无界面的 Chromium：一个函数，给出新的窗口（BrowserContext）。"""
-    playwright = pytest.importorskip("playwright.sync_api", reason="没有 playwright，跳过网页的测试")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"没有 {CHROMIUM}，跳过网页的测试")
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=as_root)
-        yield new_context_of(browser)
-        browser.close()
+    with chromium() as running:
+        yield new_context_of(running)
 
 
 def test_in_a_browser_marks_become_a_change_list(browser, full_report, tmp_path):

@@ -1,12 +1,12 @@
 """各个格式由它自己的运行环境打开：一个函数，uint8 像素 (224, 224, 3) 进，概率 (类别数,) 出。"""
 
-import importlib.util
 import time
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from toolbox.terminal import packages
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.tensorflow_start import load_tensorflow, without_native_messages
 from toolbox.terminal.workers import process_pool
@@ -24,7 +24,7 @@ NEEDED = {"onnx": ("tf2onnx", "onnx", "onnxruntime")}  # 不在 requirements.txt
 
 def missing_packages(format):
     """这个格式还缺哪些包。"""
-    return [name for name in NEEDED.get(format, ()) if importlib.util.find_spec(name) is None]
+    return packages.missing(**{name: name for name in NEEDED.get(format, ())})
 
 
 def runtime_name(format):

@@ -32,6 +32,15 @@ def split_model(model):
     raise UserError("模型从第一层起就要训练，没有什么可以只算一次。请用 --end-to-end。")
 
 
+def pooling(steps):
+    """各步（trace 的）里最后一次全局平均池化的 (输入, 输出)；没有则为 None。"""
+    import keras
+
+    kind = keras.layers.GlobalAveragePooling2D
+    pooled = [(inputs[0], made) for layer, inputs, made in steps if isinstance(layer, kind)]
+    return pooled[-1] if pooled else None
+
+
 def trace(model):
     """把 model 逐层走一遍，嵌套的模型展开。返回 (新的输入, 各步, 输出)。
 

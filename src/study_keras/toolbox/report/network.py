@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox import frozen_prefix, model_folder
-from toolbox.frozen_prefix.cut import trace
+from toolbox.frozen_prefix.cut import pooling, trace
 from toolbox.frozen_prefix.options import CACHE_DIR
 from toolbox.later import keras
 from toolbox.photos.folder import open_checked
@@ -79,11 +79,11 @@ def cache_options(settings):
 
 def _landmarks(steps):
     """(特征图, 池化的特征, 最后的全连接层, 它的输入)。"""
-    pools = [step for step in steps if isinstance(step[0], keras.layers.GlobalAveragePooling2D)]
+    pooled = pooling(steps)
     last_layer, last_inputs, _ = steps[-1]
-    if not pools or not isinstance(last_layer, keras.layers.Dense) or last_layer.activation.__name__ != "softmax":
+    if pooled is None or not isinstance(last_layer, keras.layers.Dense) or last_layer.activation.__name__ != "softmax":
         raise UserError("这个模型不是“全局平均池化、全连接层、softmax”结尾的，画不出报告。请用第 1 课或第 3 课的模型。")
-    return pools[-1][1][0], pools[-1][2], last_layer, last_inputs[0]
+    return *pooled, last_layer, last_inputs[0]
 
 
 def _without_softmax(layer):

@@ -2,13 +2,12 @@
 
 import base64
 import hashlib
-import importlib.util
-import io
 from pathlib import Path
 
 from toolbox.report.view import build
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.plots import chinese_font_with
 from toolbox.terminal.text import visible
 
 PAGE_FILE = "report.html"
@@ -74,20 +73,6 @@ def _csp_hash(text):
 
 def _font_face(text):
     """一款只含 text 里这些字的思源黑体，写成 @font-face：没有中文字体的电脑上，中文也不会变成方框。"""
-    from fontTools import subset
-    from fontTools.ttLib import TTFont
-
-    package = Path(importlib.util.find_spec("zhplot").origin).parent
-    options = subset.Options()
-    options.layout_features = []
-    options.hinting = False
-    font = TTFont(package / "fonts" / "NotoSansSC-Regular.ttf", lazy=True)
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(text=text)
-    subsetter.subset(font)
-    font.flavor = "woff"
-    content = io.BytesIO()
-    font.save(content)
-    data = base64.b64encode(content.getvalue()).decode("ascii")
+    data = base64.b64encode(chinese_font_with(text)).decode("ascii")
     source = f'src: url(data:font/woff;base64,{data}) format("woff"); unicode-range: {_CHINESE};'
     return f'\n@font-face {{ font-family: "Report SC"; font-display: block; {source} }}\n'

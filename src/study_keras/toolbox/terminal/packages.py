@@ -26,9 +26,9 @@ def check():
     if not FIRST <= sys.version_info[:2] < AFTER_LAST:
         reason = "这门课要 Python 3.11 至 3.13，现在的是 {}.{}".format(*sys.version_info[:2])
     else:
-        missing = [name for name in IMPORTED_AT_ONCE if importlib.util.find_spec(name) is None]
-        if missing:
-            reason = lacking(missing[0])
+        absent = missing(**{name: name for name in IMPORTED_AT_ONCE})
+        if absent:
+            reason = lacking(absent[0])
     if reason:
         print(f"错误：{reason}。{remedy()}", file=sys.stderr)
         raise SystemExit(2)
@@ -52,6 +52,11 @@ def remedy(project=PROJECT_DIR):
     return f"请先运行 {python} -m venv {quoted(own)} ，再运行 {python_command(own_python)} {install} ，以后都用它"
 
 
+def missing(**packages):
+    """这些包里还没有装的，安装时的名字；只看在不在，不导入。packages：导入时的名字=安装时的名字。"""
+    return [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
+
+
 def require(requirements, **packages):
     """确认只有个别课才要的这些包都装了；只看在不在，不导入。
 
@@ -64,7 +69,7 @@ def require(requirements, **packages):
     """
     from toolbox.terminal.errors import UserError
 
-    missing = [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
-    if missing:
+    absent = missing(**packages)
+    if absent:
         install = f"{python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}"
-        raise UserError(f"还没有装 {'、'.join(missing)}。请先运行 {install}")
+        raise UserError(f"还没有装 {'、'.join(absent)}。请先运行 {install}")
