@@ -251,3 +251,53 @@ def pitfalls_recorded_on():
         f"TensorFlow {versions['tensorflow']}、Keras {versions['keras']}、tf_keras {versions['tf_keras']}。"
         "重新记录：`python tests/test_pitfalls.py 照片文件夹`。"
     )
+
+
+def ablations():
+    """去掉一样保护会怎样：各种子的测试准确率与第 3 课同一个种子之差（lesson_3.json 与各自的记录）。"""
+    names = {
+        "head_only": "不微调，只训练分类头",
+        "no_head_training": "不先训练分类头",
+        "lesson_3_one_view": "不增强（`--views 1`）",
+        "constant_learning_rate": "学习率不升不降",
+        "no_label_smoothing": "不用标签平滑",
+        "no_weight_decay": "不用权重衰减",
+        "no_early_stopping": "不早停，用最后一轮",
+        "moving_batch_norm": "批归一化也解冻",
+    }
+    lesson = [run["test"]["accuracy"] for run in load("lesson_3.json")["runs"]]
+    rows = [["第 3 课", f"{_mean(lesson):.3f}", spread(lesson), ""]]
+    for name, label in names.items():
+        accuracy = [run["test"]["accuracy"] for run in load(f"{name}.json")["runs"]]
+        differences = [other - own for other, own in zip(accuracy, lesson, strict=True)]
+        limits = f"{min(differences):+.3f} 至 {max(differences):+.3f}"
+        rows.append([label, f"{_mean(accuracy):.3f}", spread(accuracy), f"{_mean(differences):+.3f}（{limits}）"])
+    table(["做法", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
+
+
+def report_calibration():
+    """第 5 课的温度与校准误差（report.json）。"""
+    r = load("report.json")
+    cog.outl(
+        f"\n这一次的温度是 {r['temperature']:.2f}（小于 1 是原来不够自信，大于 1 是过分自信），"
+        f"测试照片上的 ECE 从 {r['error_before']:.3f} 变为 {r['error_after']:.3f}。\n"
+    )
+
+
+def report_time():
+    """第 5 课的用时（report.json）。"""
+    r = load("report.json")
+    cog.outl(
+        f"\n{r['photos']:,} 张照片，{r['cores']} 个核：第一次 {r['first']['seconds']:.0f} 秒，"
+        f"以后 {r['warm']['seconds']:.0f} 秒；网页 {r['warm']['bytes'] / 1e6:.1f} MB。\n"
+    )
+
+
+def prediction_speed():
+    """第 4 课的速度（predict.json）。"""
+    r = load("predict.json")
+    cog.outl(
+        f"\n认一张照片，从启动到说出答案，速度是载入 `model.keras` 再认的 {r['cold_start']['times_faster']:.0f} 倍："
+        "LiteRT 的解释器载入只要零点几秒，TensorFlow 要几秒。认一个文件夹时每个核一个线程，各自读照片、运行模型，"
+        f"速度是极限（读照片与运行模型的时间之和）的 {r['folder']['share_of_limit']:.2f}。\n"
+    )

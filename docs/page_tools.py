@@ -127,6 +127,16 @@ def photo_check_found():
     cog.outl(f"同样的照片用高斯模糊（半径的单位是模型看到的像素）之后，被当成模糊的：{blurred}。\n")
 
 
+def photo_check_speed():
+    """放入第 8 课的用时（与经典做法的一轮比）与内存。"""
+    record = load("photo_check.json")
+    ways = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，都用上次的"}
+    ratios = [[way, f"{record['ratios'][name]:.2f}"] for name, way in ways.items() if name in record["ratios"]]
+    table(["做法", "是经典做法一轮的几分之几"], ratios)
+    sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
+    cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
+
+
 SCORES = {"max_probability": "最大的概率", "similarity": "只看相似度", "familiarity": "两样一起（课程用的）"}
 STRANGERS = {
     "shipped": "几个包自带的图片",

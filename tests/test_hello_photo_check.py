@@ -13,7 +13,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 import hello_photo_check as lesson
-import hello_transfer_learning as lesson_1
 from conftest import LESSONS_DIR
 from toolbox.photo_check import examine
 from toolbox.photo_check.findings import KINDS
@@ -359,7 +358,7 @@ def flowers(first_flowers):
 
 
 @pytest.mark.slow
-def test_labels_to_doubt_by_features_and_by_a_model(flowers, cache_dir, tmp_path, capsys, monkeypatch):
+def test_labels_to_doubt_by_features_and_by_a_model(flowers, model_folder_of, cache_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(lesson, "DOUBTFUL", 0.1)  # 只有 200 张
 
     def run(folder, *options):
@@ -369,26 +368,24 @@ def test_labels_to_doubt_by_features_and_by_a_model(flowers, cache_dir, tmp_path
         output = capsys.readouterr().out
         return ending.value.code, output, output.split("可疑的标签（labels）")[1]
 
-    lesson_1.main([
-        "--images-dir", str(flowers), "--cache-dir", str(cache_dir), "--output-dir", str(tmp_path), "--name", "m",
-    ])  # fmt: skip
+    model = model_folder_of(1)
     mixed = shutil.copytree(flowers, tmp_path / "mixed")
     for name, wrong in (("daisy/0001.jpg", "tulips"), ("roses/0002.jpg", "daisy")):
         (mixed / name).rename(mixed / wrong / f"错{name[-5:]}")
     code, output, doubts = run(mixed, "--labels")
     assert code == 3 and "新算 0 张" in output  # 第 1 课算过的特征直接用
     assert "tulips/错1.jpg：标的是 tulips" in doubts and "daisy/错2.jpg：标的是 daisy" in doubts
-    _, output, doubts = run(mixed, "--model", tmp_path / "m")
+    _, output, doubts = run(mixed, "--model", model)
     assert "不是同一批" in output and "tulips/错1.jpg" in doubts and "更像 daisy" in doubts
     with pytest.raises(UserError, match="不认识类别 lilies"):
         (mixed / "roses").rename(mixed / "lilies")
-        lesson.main([str(mixed), "--cache-dir", str(cache_dir), "--model", str(tmp_path / "m")])
+        lesson.main([str(mixed), "--cache-dir", str(cache_dir), "--model", str(model)])
     capsys.readouterr()
     try:
-        lesson.main([str(flowers), "--cache-dir", str(cache_dir), "--model", str(tmp_path / "m")])
+        lesson.main([str(flowers), "--cache-dir", str(cache_dir), "--model", str(model)])
     except SystemExit as ending:
         assert ending.code == 3
-    trained = json.loads((tmp_path / "m" / "metrics.json").read_text(encoding="utf-8"))["train"]["photos"]
+    trained = json.loads((model / "metrics.json").read_text(encoding="utf-8"))["train"]["photos"]
     assert f"200 张里有 {trained} 张参加过" in capsys.readouterr().out
 
 

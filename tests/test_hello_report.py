@@ -11,26 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hello_fine_tuning
 import hello_report as lesson
-import hello_transfer_learning
 from toolbox.flower_painting.backgrounds import paint_background
 from toolbox.flower_painting.heads import SPECIES, draw_head
+from toolbox.held_out import find_held_out
 from toolbox.photos.folder import open_folder
 from toolbox.report import page
 from toolbox.report.answers import answer
-from toolbox.report.held_out import find_held_out
 from toolbox.report.network import Network, load_network
-from toolbox.report.saved_run import open_run
+from toolbox.saved_run import open_run
 from toolbox.terminal.run import run_main
 
-KINDS = {
-    "seq": (hello_transfer_learning, ["--model", "seq", "--epochs", "1"]),
-    "model": (
-        hello_transfer_learning,
-        ["--model", "model", "--class-mode", "sparse", "--test-split", "0.2", "--epochs", "2"],
-    ),
-    "tuned": (hello_fine_tuning, ["--unfreeze-from", "block_16_expand", "--views", "1", "--epochs", "2"]),
+KINDS = {  # 与 tests/test_hello_predict.py 的相同，各只训练一次
+    "seq": (1,),
+    "model": (1, "--model", "model", "--class-mode", "sparse"),
+    "tuned": (3, "--views", "1", "--unfreeze-from", "block_16_expand"),
 }
 FIGURES = {"confusion.png", "curves.png", "map.png", "reliability.png"}
 
@@ -41,18 +36,9 @@ def flowers(first_flowers):
 
 
 @pytest.fixture(scope="module")
-def trained(flowers, cache_dir, tmp_path_factory):
-    """trained(kind)：训练好的模型文件夹，每种只训练一次。"""
-    output_dir = tmp_path_factory.mktemp("output")
-
-    def train(kind):
-        if not (output_dir / kind).exists():
-            script, options = KINDS[kind]
-            places = ["--images-dir", str(flowers), "--cache-dir", str(cache_dir), "--output-dir", str(output_dir)]
-            script.main([*places, "--name", kind, "--batch-size", "16", *options])
-        return output_dir / kind
-
-    return train
+def trained(model_folder_of):
+    """trained(kind)：训练好的模型文件夹，不要改它。"""
+    return lambda kind: model_folder_of(*KINDS[kind])
 
 
 @pytest.fixture(scope="module")

@@ -37,19 +37,46 @@ def last_step(output_dir):
     return int(latest.rpartition("-")[2])
 
 
-def test_one_command_starts_a_whole_cluster(flowers, cache_dir, tmp_path, capfd):
-    lesson.main(lesson_2_run.options(flowers, cache_dir, tmp_path, "--cluster", 2, "--steps", 300))
-    shown = capfd.readouterr().out
-    assert lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
-    assert last_step(tmp_path) >= 300
+@pytest.fixture(scope="module")
+def whole_cluster(flowers, cache_dir, tmp_path_factory):
+    """一条命令的集群，途中又有第二个想用同一个文件夹：(输出文件夹, 选项, 第一个的输出, 第二个的退出码与输出)。"""
+    output_dir = tmp_path_factory.mktemp("output")
+    arguments = lesson_2_run.options(flowers, cache_dir, output_dir, "--steps", 300)
+    first = lesson_2_run.start(*arguments, "--cluster", "2")
+    shown = lesson_2_run.read_until(first.stdout, "检查点：第 0 步")
+    second = lesson_2_run.start(*arguments, "--cluster", "1")
+    refused = second.communicate()[0]
+    shown = "".join(shown) + first.communicate()[0]
+    assert first.returncode == 0, shown[-3000:]
+    return output_dir, arguments, shown, (second.returncode, refused)
+
+
+def test_one_command_starts_a_whole_cluster(whole_cluster):
+    output_dir, _, shown, _ = whole_cluster
+    assert lesson_2_run.metrics_of(output_dir)["validation"]["accuracy"] >= 0.8
+    assert last_step(output_dir) >= 300
     (whole,) = set(re.findall(r"训练 (\d+) 张；一轮", shown))
     read = dict(re.findall(r"\[(chief|worker 0|worker 1)\] 这个进程读 (\d+) 张", shown))
     assert read == dict.fromkeys(("chief", "worker 0", "worker 1"), whole)  # 每个都读全部，只是顺序不同
     steps = dict(re.findall(r"\[(.+?)\] 训练停在第 \d+ 步，其中 (\d+) 步由这个进程做", shown))
     assert set(steps) == {"chief", "worker 0", "worker 1"} and sum(map(int, steps.values())) >= 300
     evaluated = re.findall(r"\[evaluator\] 评估：第 (\d+) 步，验证准确率 ([\d.]+)", shown)
-    assert int(evaluated[-1][0]) == last_step(tmp_path) and float(evaluated[-1][1]) >= 0.8
+    assert int(evaluated[-1][0]) == last_step(output_dir) and float(evaluated[-1][1]) >= 0.8
     assert not re.search(ENGLISH_WARNING, shown)
+
+
+def test_a_second_cluster_on_the_same_folder_is_refused(whole_cluster):
+    code, shown = whole_cluster[3]
+    assert code == 2 and "[chief] 错误：另一个训练正在用" in shown
+
+
+def test_a_cluster_with_nothing_left_to_train_says_so(whole_cluster):
+    """训练完了，再用同一个文件夹启动集群：不等人，说清楚，照样给出结果。"""
+    output_dir, arguments, *_ = whole_cluster
+    before = last_step(output_dir)
+    shown = lesson_2_run.run(*arguments, "--cluster", "1")
+    assert f"[chief] 检查点已经是第 {before} 步，这次要到第 300 步，没有什么要训练的" in shown and "--name" in shown
+    assert lesson_2_run.metrics_of(output_dir)["step"] == before
 
 
 def test_killed_worker_rejoins_and_killed_chief_resumes(flowers, cache_dir, tmp_path):
@@ -80,27 +107,6 @@ def test_killed_worker_rejoins_and_killed_chief_resumes(flowers, cache_dir, tmp_
         assert int(re.search(r"其中 (\d+) 步由这个进程做", lines_of(role, restarted_at))[1]) > 0
     assert last_step(tmp_path) >= 1000
     assert lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
-
-
-def test_a_cluster_with_nothing_left_to_train_says_so(flowers, cache_dir, tmp_path, capfd):
-    """先在一台机器上训练完，再用同一个文件夹启动集群：不等人，说清楚，照样给出结果。"""
-    lesson_2_run.run(*lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 20))
-    lesson.main(lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 20, "--cluster", 1))
-    shown = capfd.readouterr().out
-    assert "[chief] 检查点已经是第 20 步，这次要到第 20 步，没有什么要训练的" in shown and "--name" in shown
-    assert lesson_2_run.metrics_of(tmp_path)["step"] == 20
-
-
-def test_two_clusters_on_one_folder(flowers, cache_dir, tmp_path):
-    """第二个被拒绝，一行中文，第一个照常做完。"""
-    arguments = lesson_2_run.options(flowers, cache_dir, tmp_path, "--steps", 300, "--cluster", 1)
-    first = lesson_2_run.start(*arguments)
-    lesson_2_run.read_until(first.stdout, "检查点：第 0 步")
-    second = lesson_2_run.start(*arguments)
-    shown, _ = second.communicate()
-    assert second.returncode == 2 and "[chief] 错误：另一个训练正在用" in shown
-    first.communicate()
-    assert first.returncode == 0 and last_step(tmp_path) >= 300
 
 
 def test_eight_workers_are_as_steady(flowers, cache_dir, tmp_path):

@@ -56,6 +56,7 @@ def test_form_of_a_page(page):
     assert "\n\n\n" not in prose(page), "连着两个空行"
     assert re.findall(r"\[\[\[cog(?! .*\]\]\])", text) == [], "标记只有一行"
     assert re.findall(r"!\[\]\(", text) == [], "图片没有替代文字"
+    assert re.findall(r"^ *```(?:bash|shell|console)$", text, flags=re.MULTILINE) == [], "命令的代码块写 sh，才会被试"
     broken = re.findall(r"[\u4e00-\u9fff]\n *[\u4e00-\u9fff].*", prose(page))
     assert broken == [], "一句话里换了行"
     assert re.findall(r"^\|( *\|)+$", text, flags=re.MULTILINE) == [], "表头是空的"

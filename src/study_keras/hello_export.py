@@ -170,7 +170,7 @@ def export_all(out, formats, folder, photos):
     Raises:
         UserError: float32 的格式有照片答得与 Keras 不同。
     """
-    trained = keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False)
+    trained = model_folder.load_keras_model(folder / model_folder.MODEL_FILE)
     model = with_preprocessing(trained)
     labels = model_folder.read_labels(folder)
     pixels = photos.pixels()

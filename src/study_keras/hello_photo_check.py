@@ -129,7 +129,7 @@ def find_doubtful_labels(args, results, class_names):
     if args.model:
         trained = trained_on(args.model, results, class_names)
         say_trained_on(trained, labelled)
-        probabilities = model_probabilities(args.model, labelled, args)
+        probabilities = model_probabilities(args.model, labelled)
     else:
         groups = [photo.group for photo in labelled.photos]
         probabilities = cross_validated(pooled_features(labelled.photos, args), labelled.labels, groups)

@@ -15,12 +15,12 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 import numpy as np
 
 from toolbox import model_folder
+from toolbox.held_out import find_held_out
 from toolbox.later import tf
 from toolbox.report import contents, page
 from toolbox.report.answers import answer
-from toolbox.report.held_out import find_held_out
 from toolbox.report.network import load_network
-from toolbox.report.saved_run import open_run
+from toolbox.saved_run import open_run
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.files import OUTPUT_DIR
 from toolbox.terminal.packages import require

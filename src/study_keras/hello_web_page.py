@@ -121,7 +121,7 @@ def build(app, folder, packages):
         folder: 模型文件夹。
         packages: litertjs.fetch 的结果。
     """
-    head = head_layers(keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False))
+    head = head_layers(model_folder.load_keras_model(folder / model_folder.MODEL_FILE))
     knowledge = none_of_these.load(folder)
     shutil.copytree(PAGE_DIR, app, dirs_exist_ok=True)
     shutil.copyfile(folder / model_folder.LITERT_FILE, app / model_folder.LITERT_FILE)

@@ -6,7 +6,9 @@ import pytest
 
 from conftest import random_pixels
 from prefix_models import new_base, with_head
-from toolbox import litert_model
+from toolbox import litert_model, model_folder
+from toolbox.photos.folder import open_checked, open_folder
+from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
 SIZE = (96, 96)
@@ -57,3 +59,17 @@ def test_differing_names_exactly_the_rows_that_differ():
     expected = np.array([[0.9, 0.1], [0.9, 0.1], [0.5004, 0.4996], [0.5004, 0.4996], [0.6, 0.4]])
     given = np.array([[0.9, 0.1], [0.898, 0.102], [0.4997, 0.5003], [0.52, 0.48], [np.nan, 0.4]])
     assert litert_model.differing(given, expected).tolist() == [1, 3, 4]
+
+
+def test_a_conversion_that_differs_is_not_written(base, photo_dir, tmp_path):
+    """与 Keras 答得不同的一张照片就够了：点名，什么也不写。"""
+    photos = open_folder(photo_dir)
+    some, model = photos.photos[:4], with_head(base, classes=len(photos.class_names))
+    pixels = np.stack([CLEAN.render(open_checked(photo), SIZE, 0) for photo in some])
+    expected = model.predict((pixels / 127.5 - 1).astype(np.float32), verbose=0)
+    model_folder.write_litert(tmp_path, model, {"test": some}, {"test": expected}, photos)
+    (tmp_path / "model.tflite").unlink()
+    expected[2] = expected[2][::-1] + [0.01, 0, -0.01]
+    with pytest.raises(UserError, match=rf"4 张中有 1 张，如 {photos.name(some[2])}。没有写出"):
+        model_folder.write_litert(tmp_path, model, {"test": some}, {"test": expected}, photos)
+    assert not (tmp_path / "model.tflite").exists()

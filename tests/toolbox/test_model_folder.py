@@ -106,9 +106,13 @@ def test_a_second_run_on_one_name_is_refused_while_the_first_writes(tmp_path):
         assert first.stdout.readline() == "writing\n"
         with pytest.raises(UserError, match="另一次运行正在写.*--name"):
             write_something(tmp_path, text="second")
+        with pytest.raises(UserError, match="另一次运行正在写.*--name"):  # 各课一开始就问，不等到训练之前
+            model_folder.refuse_if_being_written(tmp_path / "m")
         write_something(tmp_path, name="other")
         first.stdin.close()
     assert first.returncode == 0 and (tmp_path / "m" / "settings.json").read_text() == "first"
+    (tmp_path / ".m.lock").touch()  # 写它的进程被 kill -9 时留下的
+    model_folder.refuse_if_being_written(tmp_path / "m")
     write_something(tmp_path, text="2")
     assert sorted(os.listdir(tmp_path)) == ["m", "other"]
 

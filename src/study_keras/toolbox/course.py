@@ -109,7 +109,7 @@ def start(args, stage):
     Raises:
         UserError: 照片、权重或输出文件夹有问题。
     """
-    target_folder(args)
+    model_folder.refuse_if_being_written(target_folder(args))
     preload_tensorflow()
     folder, weights = find_inputs(args, stage)
     with stage("载入 TensorFlow"):

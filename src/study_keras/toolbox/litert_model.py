@@ -9,11 +9,12 @@ import queue
 
 import numpy as np
 
+from toolbox.model_folder_reader import load_keras_model
 from toolbox.photos.folder import open_checked
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import written_aside
-from toolbox.terminal.tensorflow_start import load_tensorflow, without_native_messages
+from toolbox.terminal.tensorflow_start import without_native_messages
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
@@ -154,12 +155,7 @@ def convert_file(keras_file, litert_file):
     Raises:
         UserError: 打不开 model.keras，或转换后答得不一样。
     """
-    keras = load_tensorflow().keras
-    try:
-        model = keras.models.load_model(keras_file, compile=False, safe_mode=True)  # safe_mode：不运行文件里的代码
-    except Exception as error:  # 损坏的文件抛出的异常五花八门
-        reason = visible(str(error).split("\n")[0][:200])
-        raise UserError(f"打不开 {visible(keras_file)}，多半已损坏（{reason}）。请用别处的备份，或重新训练。") from None
+    model = load_keras_model(keras_file)
     content = convert(model)
     converted = LiteRTModel(model_content=content)
     pixels = np.random.default_rng(0).integers(0, 256, (8, *converted.image_size, 3), np.uint8)

@@ -65,9 +65,27 @@ def writing(output_dir, name):
         UserError: 同 target_folder；另一个进程正在写同一个模型文件夹。
     """
     target = target_folder(output_dir, name)
-    busy = f"另一次运行正在写 {target}。请等它结束，或用 --name 换个名字。"
-    with only_process(target.with_name(f".{name}.lock"), busy), folder_written_aside(target) as aside:
+    with _only_writer(target), folder_written_aside(target) as aside:
         yield aside
+
+
+def refuse_if_being_written(target):
+    """另一个进程若正在写模型文件夹 target，现在就说，不等到训练之前。
+
+    Raises:
+        UserError
+    """
+    if _lock_file(target).exists():
+        with _only_writer(target):
+            pass  # 写它的进程已经不在了
+
+
+def _only_writer(target):
+    return only_process(_lock_file(target), f"另一次运行正在写 {target}。请等它结束，或用 --name 换个名字。")
+
+
+def _lock_file(target):
+    return target.with_name(f".{target.name}.lock")
 
 
 def save(

@@ -6,6 +6,7 @@ from pathlib import Path
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute
 from toolbox.terminal.records import read_csv
+from toolbox.terminal.tensorflow_start import load_tensorflow
 from toolbox.terminal.text import visible
 
 LABELS_FILE = "labels.txt"
@@ -47,6 +48,20 @@ def read_settings(folder):
         newer = f"{visible(folder)} 是更新的课程写的（格式 {written_by}，这里只懂到 {FORMAT}）"
         raise UserError(f"{newer}。请更新课程：git pull。")
     return settings
+
+
+def load_keras_model(path):
+    """读 model.keras，返回 Keras 模型；安全模式（safe mode），不运行文件带来的代码。要导入 TensorFlow。
+
+    Raises:
+        UserError: 打不开，多半已损坏。
+    """
+    keras = load_tensorflow().keras
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # 损坏的文件抛出的异常五花八门
+        reason = visible(str(error).strip().split("\n")[0][:200])
+        raise UserError(f"打不开 {visible(path)}，多半已损坏（{reason}）。{_TRAIN_AGAIN}") from None
 
 
 def looks_like_one(path):

@@ -11,11 +11,11 @@ import pytest
 
 from browser import chromium
 from conftest import save_jpeg
+from toolbox.held_out import HeldOut
 from toolbox.photos.folder import open_folder
 from toolbox.report import contents, page
 from toolbox.report.answers import Answers
-from toolbox.report.held_out import HeldOut
-from toolbox.report.saved_run import Row, SavedRun
+from toolbox.saved_run import Row, SavedRun
 from toolbox.terminal.errors import UserError
 
 EVIL = "</title><script>alert(1)</script>\"'&$a$"

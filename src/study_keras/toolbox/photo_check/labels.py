@@ -8,8 +8,10 @@ import numpy as np
 from toolbox import frozen_prefix, model_folder, model_folder_reader
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
-from toolbox.photos.folder import Photo, photo_list_hash
+from toolbox.photos.folder import Photo, open_checked, photo_list_hash
 from toolbox.photos.read import IMAGE_SIZE
+from toolbox.photos.views import CLEAN
+from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.records import read_csv
 from toolbox.terminal.text import visible
@@ -78,21 +80,21 @@ def pooled_features(photos, args):
     return features
 
 
-def model_probabilities(folder, labelled, args):
-    """模型文件夹里的模型给各张照片的概率：float 数组，形状 (张数, 类别数)，各行之和是 1。
+def model_probabilities(folder, labelled):
+    """模型文件夹里的模型给各张照片的概率（校准过）：float 数组，形状 (张数, 类别数)，各行之和是 1。
 
     Raises:
-        UserError: 不是模型文件夹，或它不认识其中的类别。
+        UserError: 不是模型文件夹，它不认识其中的类别，或照片检查之后被改过。
     """
-    folder = model_folder.find(folder)
-    known = {label: i for i, label in enumerate(model_folder.read_labels(folder))}
+    predictor = Predictor(folder)
+    known = {label: i for i, label in enumerate(predictor.labels)}
     if unknown := [visible(name) for name in labelled.class_names if name not in known]:
         raise UserError(f"这个模型不认识类别 {'、'.join(unknown[:5])}。请用照这些类别训练的模型，或不用 --model。")
-    model = keras.models.load_model(folder / model_folder.MODEL_FILE, compile=False)
-    outputs = frozen_prefix.compute(model, labelled.photos, **feature_options(args))  # 整个模型都不再训练
+    answers = predictor.predict_many(
+        labelled.photos, load=lambda photo: CLEAN.render(open_checked(photo), IMAGE_SIZE, 0)
+    )
     columns = [known[name] for name in labelled.class_names]
-    rows = [outputs[np.arange(i, min(i + 1000, len(outputs)))][:, columns] for i in range(0, len(outputs), 1000)]
-    probabilities = np.concatenate(rows).astype(float)
+    probabilities = np.stack([answer.probabilities[columns] for _, answer in answers]).astype(float)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolbox.held_out import HeldOut, without_changed
 from toolbox.none_of_these import best_temperature
 from toolbox.report import metrics
-from toolbox.report.held_out import HeldOut, without_changed
 from toolbox.report.network import cache_options
 
 

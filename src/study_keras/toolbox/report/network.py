@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox import frozen_prefix, model_folder
+from toolbox import frozen_prefix
 from toolbox.frozen_prefix.cut import pooling, trace
 from toolbox.frozen_prefix.options import CACHE_DIR
 from toolbox.later import keras
+from toolbox.model_folder_reader import MODEL_FILE, load_keras_model
 from toolbox.photos.folder import open_checked
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
@@ -61,13 +62,7 @@ def load_network(folder):
     Raises:
         UserError: 文件读不出来，或模型的末尾不是报告懂得的样子。
     """
-    path = folder / model_folder.MODEL_FILE
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras 对坏文件抛出的异常五花八门
-        reason = str(error).strip().split("\n")[0][:100]
-        raise UserError(f"{path} 读不出来（{reason}）。请再训练一次，或换一个模型文件夹。") from None
-    return Network(model)
+    return Network(load_keras_model(folder / MODEL_FILE))
 
 
 def cache_options(settings):

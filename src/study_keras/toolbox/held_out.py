@@ -7,7 +7,7 @@ import numpy as np
 
 from toolbox.photos.folder import Photo, PhotoFolder, open_folder, photo_list_hash
 from toolbox.photos.split import split_photos
-from toolbox.report.saved_run import Row
+from toolbox.saved_run import Row
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR
 

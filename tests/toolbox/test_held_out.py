@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hello_fine_tuning
+from toolbox.held_out import find_held_out, without_changed
 from toolbox.photos.folder import open_folder, photo_list_hash
 from toolbox.photos.split import split_photos
-from toolbox.report.held_out import find_held_out, without_changed
-from toolbox.report.saved_run import Row, SavedRun
+from toolbox.saved_run import Row, SavedRun
 from toolbox.terminal.errors import UserError
 
 SPLITS = {  # settings.json 里写的 -> 训练时的 (验证, 测试)
     "lesson_1": ({"validation_split": 0.2, "test_split": 0.25}, (0.2 * 0.75, 0.25)),
-    "lesson_3": ({"unfreeze_from": "block_13_expand"}, (0.15, 0.15)),
+    "lesson_3": ({"unfreeze_from": "block_13_expand"}, (hello_fine_tuning.VALIDATION, hello_fine_tuning.TEST)),
 }
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from toolbox.report.saved_run import open_run
+from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
 
 ROWS = "file,true,predicted,probability\nb/1.jpg,b,b,0.9\nc/2.jpg,c,b,0.600000\n"
