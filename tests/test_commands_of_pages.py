@@ -58,7 +58,7 @@ def commands():
 def project(first_flowers, tmp_path_factory):
     """项目的一份新副本，照片已在页面用的各个名字之下。"""
     root = tmp_path_factory.mktemp("新副本") / "study_keras"
-    leave = shutil.ignore_patterns("__pycache__", ".*", "output", "flower_photos*", "drawn_flowers", "frozen_prefix")
+    leave = shutil.ignore_patterns("__pycache__", ".*")
     for name in ("src", "docs", "requirements"):
         shutil.copytree(PROJECT_DIR / name, root / name, ignore=leave)
     shutil.copy(PROJECT_DIR / "ImageNetLabels.txt", root)

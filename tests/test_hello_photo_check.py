@@ -139,7 +139,7 @@ def test_photos_hard_to_learn_from(photos, check):
 
 def test_a_bright_flower_in_the_night_is_a_good_photo(photos, check):
     night = np.zeros((300, 400, 3), np.uint8)
-    night[100:200, 150:250] = np.asarray(detailed(909))[100:200, 150:250]  # 8 % 的像素
+    night[100:200, 150:250] = np.asarray(detailed(909))[100:200, 150:250]  # 8% 的像素
     save(photos / "roses" / "夜.jpg", Image.fromarray(night))
     assert check(photos)[:2] == (0, {})
 

@@ -274,7 +274,7 @@ def test_one_bad_file_does_not_hurt_the_next(page):
     rows = page.inner_text("#list").splitlines()
     assert rows[1:3] == ["文字.jpg：读不出来：不是能识别的图片", "空.jpg：读不出来：空文件"]
     assert rows[0].startswith("截断.jpg：") and ("读不出来" in rows[0] or "不完整" in rows[0])
-    assert re.fullmatch(r"\\u202egpj\.<img src=x onerror=alert\(1\)>\.jpg：(daisy|roses|蒲公英)，[\d.]+ %", rows[3])
+    assert re.fullmatch(r"\\u202egpj\.<img src=x onerror=alert\(1\)>\.jpg：(daisy|roses|蒲公英)，[\d.]+%", rows[3])
     assert len(rows) == 4 and page.locator("#bars li").count() == 3
     page.click("#list li:nth-child(2) button")
     said(page, "读不出来")
@@ -453,7 +453,7 @@ def test_every_held_out_real_photo_is_answered_as_in_python(real_photos, package
             rows = page.inner_text("#list").splitlines()
             assert len(rows) == len(files[start : start + 50])
             for row, path, p, is_known in zip(rows, files[start:], probabilities[start:], known[start:], strict=False):
-                label = re.search(rf"({'|'.join(map(re.escape, labels))})，([\d.]+) %", row.removeprefix(path.name))
+                label = re.search(rf"({'|'.join(map(re.escape, labels))})，([\d.]+)%", row.removeprefix(path.name))
                 second, first = np.sort(p)[-2:]
                 assert label[1] == labels[p.argmax()] or first - second < 0.01, row
                 assert abs(float(label[2]) / 100 - p[labels.index(label[1])]) <= 0.02, (row, p)

@@ -28,6 +28,11 @@ BANNED = {  # 不用的叫法 -> 用哪个；术语表的“也叫”一栏除�
     "前缀": "冻结的部分",
     "随时可以被杀": "随时可以中断",
     "！！！": "注意：",
+    "仓库": "缓存",
+    "计算冻结部分": "计算冻结的部分",
+    "7x7": "7×7",
+    "领头的": "chief",
+    "诚实": "可信",
 }
 
 
@@ -60,6 +65,7 @@ def test_form_of_a_page(page):
     broken = re.findall(r"[\u4e00-\u9fff]\n *[\u4e00-\u9fff].*", prose(page))
     assert broken == [], "一句话里换了行"
     assert re.findall(r"^\|( *\|)+$", text, flags=re.MULTILINE) == [], "表头是空的"
+    assert re.findall(r"\d [%％]", prose(page)) == [], "百分号之前不空格"
 
 
 def commands():

@@ -33,7 +33,7 @@ from toolbox.terminal.stopwatch import Stopwatch
 from toolbox.terminal.text import visible
 from toolbox.trainable_layers import movement, set_trainable_from
 
-VALIDATION, TEST = 0.15, 0.15  # 其余 70 % 训练
+VALIDATION, TEST = 0.15, 0.15  # 其余 70% 训练
 HEAD_EPOCHS = 10
 HEAD_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.004
@@ -74,7 +74,7 @@ def split(folder, args):
 
 
 def augment(image, size, seed):
-    """一个增强的视图：裁下 50 % 至 100 % 的面积，可能左右翻转，亮度与对比度各变至多 20 %。
+    """一个增强的视图：裁下 50% 至 100% 的面积，可能左右翻转，亮度与对比度各变至多 20%。
 
     只由照片与 seed 决定：同一张照片的同一个视图，什么时候算都一样，所以冻结部分的输出可以留着用。
     """

@@ -39,7 +39,7 @@ from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
 SMALL = 112  # 像素；短边不到模型输入（224）的一半，放大两倍以上
-DARK = 60  # 0 至 255；最亮的 5 % 像素也不到它，就是太暗
+DARK = 60  # 0 至 255；最亮的 5% 像素也不到它，就是太暗
 BLURRED = 15  # 224×224 的灰度图上拉普拉斯的方差；真实的花都在它以上，再模糊两个像素的九成在它以下（见页面）
 PANORAMA = 2.5  # 长边是短边的几倍
 FOLDS = 5
@@ -52,7 +52,7 @@ BAR = 40  # 条形图最长几格
 def measure(pixels):
     """两个数说出一张照片的亮度与清晰度。
 
-    亮度：每个像素取红、绿、蓝中最大的，比 95 % 的像素都亮的那个值，0 至 255。平均值不行：夜里一朵亮的花也是好照片。
+    亮度：每个像素取红、绿、蓝中最大的，比 95% 的像素都亮的那个值，0 至 255。平均值不行：夜里一朵亮的花也是好照片。
     清晰度：灰度图的拉普拉斯（每个像素与上下左右四个的差）的方差。模糊就是相邻的像素差不多，方差就小。
     出处：Pech-Pacheco 等，Diatom autofocusing in brightfield microscopy: a comparative study，ICPR 2000。
 
@@ -77,7 +77,7 @@ def suspicious(width, height, brightness, sharpness):
     if min(width, height) < SMALL:
         yield "small", f"{width}×{height} 像素"
     elif brightness < DARK:
-        yield "dark", f"最亮的 5 % 像素也不到 {brightness:.0f}"
+        yield "dark", f"最亮的 5% 像素也不到 {brightness:.0f}"
     elif sharpness < BLURRED:  # 太小的放大了、太暗的，都必然看着模糊，不必说两遍
         yield "blurred", f"清晰度 {sharpness:.1f}"
 

@@ -41,7 +41,7 @@ def test_strangers_are_refused_and_at_most_five_percent_of_the_validation_photos
     knowledge = fitted()
     validation = features_near(labels_of(40), 1)
     refused = ~knowledge.is_known(validation)
-    assert refused.sum() == 6 and knowledge.refused_validation == 0.05  # 120 张的 5 %
+    assert refused.sum() == 6 and knowledge.refused_validation == 0.05  # 120 张的 5%
     strangers = np.abs(np.random.default_rng(2).normal(size=(50, WIDTH)))
     assert not knowledge.is_known(strangers).any()
     assert knowledge.is_known(7 * CENTERS).all()  # 只看方向，不看长短

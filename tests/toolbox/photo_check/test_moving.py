@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,15 +108,25 @@ def test_a_kill_between_two_moves_loses_nothing(root, tmp_path, monkeypatch, kil
 def test_to_another_disk(root, tmp_path, monkeypatch):
     before = files(root)
 
-    def refuse(source, target, replace=os.replace):
-        if "writing" in str(source):
-            return replace(source, target)
+    def refuse(_source, _target):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     aside = aside_folder(tmp_path / "aside", root)
     set_aside(["roses/a.jpg"], root, aside)
     assert files(aside) == {"roses/a.jpg": "roses/a.jpg"} and "roses/a.jpg" not in files(root)
+    undo(log_in(aside), root)
+    assert files(root) == before and not files(aside)
+
+
+def test_a_kill_in_the_middle_of_a_move_leaves_two_and_undo_one(root, tmp_path, monkeypatch):
+    before = files(root)
+    aside = aside_folder(tmp_path / "aside", root)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: 1 / 0)  # 新的已经有了，旧的还没有删
+    with pytest.raises(ZeroDivisionError):
+        set_aside(["roses/a.jpg"], root, aside)
+    monkeypatch.undo()
+    assert files(root) == before and files(aside) == {"roses/a.jpg": "roses/a.jpg"}
     undo(log_in(aside), root)
     assert files(root) == before and not files(aside)
 

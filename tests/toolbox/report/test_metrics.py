@@ -46,7 +46,7 @@ def test_nothing_tried_means_nothing_known():
 
 
 def test_intervals_contain_their_value_and_f1_covers_the_truth():
-    """模拟 2,000 次：真的 F1 落在区间里的次数约 95 %。"""
+    """模拟 2,000 次：真的 F1 落在区间里的次数约 95%。"""
     shares = np.array([0.2, 0.05, 0.03, 0.72])  # TP、FN、FP、TN
     truth = 2 * shares[0] / (2 * shares[0] + shares[1] + shares[2])
     covered = 0

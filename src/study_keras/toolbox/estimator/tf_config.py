@@ -39,7 +39,7 @@ class Task:
 
     @property
     def leads(self):
-        """是不是领头的一个：chief；没有 chief 时是 worker 0。"""
+        """是不是 chief；没有 chief 时是 worker 0。"""
         return self.role == "chief" or ("chief" not in self.cluster and (self.role, self.index) == ("worker", 0))
 
     @property

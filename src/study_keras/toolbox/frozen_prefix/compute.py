@@ -54,7 +54,7 @@ class FeatureExtractor:
     def compute(self, photos, views=(CLEAN,)):
         """对每张照片的每个视图运行 prefix，返回 CachedFeatures；磁盘上已有的不再算。
 
-        每个核一个线程，各自读照片、运行 prefix、把输出写进仓库；占用的内存与照片数无关。随时可以中断或被杀，
+        每个核一个线程，各自读照片、运行 prefix、把输出写进缓存；占用的内存与照片数无关。随时可以中断或被杀，
         再运行一次就接着算；几个进程、几台机器可以同时写同一个 cache_dir。
 
         Args:
@@ -69,7 +69,7 @@ class FeatureExtractor:
         features.computed = sum(missing.values())
         if missing:
             _check_space(self._root, features.computed * features.store.row_bytes, self._limit_gb)
-            with Progress("计算冻结部分", total=features.computed) as progress:
+            with Progress("计算冻结的部分", total=features.computed) as progress:
                 _compute_buckets(features, list(missing), self._engine, progress)
             features.find(list(missing))
         return features

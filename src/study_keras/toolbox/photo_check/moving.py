@@ -1,18 +1,17 @@
 """移走、改标签与移回：先记日志再动，从不删除，从不覆盖。"""
 
-import errno
+import filecmp
 import itertools
 import json
 import os
-import shutil
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from toolbox.photo_check.findings import KINDS
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, written_aside
+from toolbox.terminal.files import absolute
 from toolbox.terminal.text import visible
+from toolbox.terminal.transfer import transfer
 
 LEAVE_OUT, RELABEL = "leave_out", "relabel"
 _KEEPS_FIRST = {"identical", "near_duplicates"}  # 一组里留下第一张（像素最多的，其次名字在前的）
@@ -94,10 +93,11 @@ def undo(log, root):
     back, already, stuck = 0, 0, []
     for move in reversed(moves):
         source, target = _target(move, root, log.parent), root / move.file
-        if os.path.lexists(target) and os.path.lexists(source):
+        if os.path.lexists(target) and os.path.lexists(source) and not _same(source, target):
             stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
-        elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀
+        elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀；移到一半的两处都有，内容相同
             already += 1
+            source.unlink(missing_ok=True)
         elif os.path.lexists(source):
             _move(source, target)
             back += 1
@@ -106,6 +106,10 @@ def undo(log, root):
     print(f"移回 {back} 个，本来就在原处的 {already} 个。")
     if stuck:
         raise UserError(f"{len(stuck)} 个没有移回：{'、'.join(stuck[:10])}。请自己看看，别的都已移回。")
+
+
+def _same(source, target):
+    return source.is_file() and target.is_file() and filecmp.cmp(source, target, shallow=False)
 
 
 def safe_path(folder, name):
@@ -159,14 +163,5 @@ def _unused(path):
 
 
 def _move(source, target):
-    """移动一个文件；换了磁盘就先拷完再删原来的。"""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        with open(source, "rb") as original, written_aside(target) as copy:
-            shutil.copyfileobj(original, copy)
-        shutil.copystat(source, target)
-        Path(source).unlink()
+    transfer(source, target, move=True)

@@ -31,5 +31,5 @@ CLEAN = View("clean", _resize)  # 与 read.read_photo 相同
 
 
 def row_key(photo, view):
-    """一行在仓库里的键（16 字节），也是随机增强的种子的来源：只看照片的内容与视图的名字。"""
+    """一行在缓存里的键（16 字节），也是随机增强的种子的来源：只看照片的内容与视图的名字。"""
     return hashlib.sha256(f"{photo.sha256}:{view.key}".encode()).digest()[:16]

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from toolbox.prediction.rows import NONE_OF_THESE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, sha256_of
 from toolbox.terminal.text import visible
+from toolbox.terminal.transfer import transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -49,7 +49,7 @@ class Sorter:
                 continue
             self._write_down(path, target, sha256)
             try:
-                _transfer(path, target, self._move)
+                transfer(path, target, self._move)
             except FileExistsError:  # 别的程序刚刚放进来一个同名的
                 continue
             self.count += 1
@@ -87,39 +87,6 @@ def _free_names(folder, path):
         yield folder / f"{path.stem} ({i}){path.suffix}"
 
 
-def _transfer(source, target, move):
-    """复制或移动；target 已存在就 FileExistsError。移动是先有新的，再删旧的：任何时候至少有一份完整的。"""
-    if move and _linked(source, target):
-        source.unlink()
-        return
-    aside = target.with_name(f".{target.name[:80]}.{os.getpid()}.copying")
-    try:
-        with open(source, "rb") as read, open(aside, "wb") as write:
-            shutil.copyfileobj(read, write)
-            write.flush()
-            os.fsync(write.fileno())
-        shutil.copystat(source, aside)
-        if not _linked(aside, target):  # 这个文件系统没有硬链接
-            if target.exists():
-                raise FileExistsError(str(target))
-            os.rename(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
-    if move:
-        source.unlink()
-
-
-def _linked(source, target):
-    """让 target 成为 source 的另一个名字（硬链接）；做不到就返回 False。与改名不同，它从不覆盖。"""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):
-        return False
-    return True
-
-
 def undo(log):
     """撤销一次整理：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的不动。返回要说的几句话。
 
@@ -155,7 +122,7 @@ def undo(log):
 def _take_back(source, target, entry):
     if entry["moved"] and not source.exists():
         source.parent.mkdir(parents=True, exist_ok=True)
-        _transfer(target, source, move=True)
+        transfer(target, source, move=True)
         return True
     if entry["moved"] and sha256_of(source) != entry["sha256"]:
         return False

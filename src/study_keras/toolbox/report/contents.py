@@ -127,7 +127,7 @@ def summarize(run, studied, held_out, target, stage):
     """打印：准确率、可疑的标签、不见的照片、报告在哪里、接下来做什么。"""
     accuracy = numbers(run)["accuracy"]
     print("\n===== 小结 =====")
-    print("没有参加训练的 {photos} 张照片，准确率 {share:.3f}（95 % 区间 {low:.3f} 至 {high:.3f}）".format(**accuracy))
+    print("没有参加训练的 {photos} 张照片，准确率 {share:.3f}（95% 区间 {low:.3f} 至 {high:.3f}）".format(**accuracy))
     held_out = studied.answers.held_out if studied else held_out
     for what, names in (("不在了", held_out.gone), ("内容改过", held_out.changed)):
         if names:

@@ -4,7 +4,7 @@ import numpy as np
 
 from toolbox.none_of_these import BINS
 
-Z95 = 1.959964  # 标准正态分布的 97.5 % 分位数：95 % 的区间
+Z95 = 1.959964  # 标准正态分布的 97.5% 分位数：95% 的区间
 
 
 def confusion_matrix(true, predicted, count):
@@ -15,7 +15,7 @@ def confusion_matrix(true, predicted, count):
 
 
 def wilson(successes, trials):
-    """二项比例的 95 % 区间 (低, 高)；一次也没有则为 (0, 1)。
+    """二项比例的 95% 区间 (低, 高)；一次也没有则为 (0, 1)。
 
     Wilson 的得分区间（E. B. Wilson, JASA 22:209, 1927）：次数少、比例接近 0 或 1 时也可靠。
     """
@@ -28,7 +28,7 @@ def wilson(successes, trials):
 
 
 def f1_interval(both, either):
-    """F1 的 95 % 区间 (低, 高)。
+    """F1 的 95% 区间 (低, 高)。
 
     F1 = 2J / (1 + J)，J = both / either 是 Jaccard 系数；给定 either 张，both 服从二项分布，所以由 J 的 Wilson
     区间换算。一张也没有错的类别也有不退化的区间，自助法（bootstrap）那时只会给出 1 至 1。

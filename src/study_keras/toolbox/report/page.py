@@ -61,9 +61,8 @@ def render(view):
 
 
 def _percent(share):
-    """0.934 -> 93.4 %；整的不写小数，空格不断行。"""
-    text = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{text}\N{NO-BREAK SPACE}%"
+    """0.934 -> 93.4%；整的不写小数。"""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
 def _csp_hash(text):

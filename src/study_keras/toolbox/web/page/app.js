@@ -237,7 +237,7 @@ function summary(labels) {
   return labels.length > SHOWN ? `${names} 等 ${labels.length} 类` : names;
 }
 
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
+const percent = (value) => `${(100 * value).toFixed(1)}%`;
 
 /** 看不见、会改变文字方向的字符写成转义，免得文件名捣乱；内容一律用 textContent，不会当成 HTML。 */
 const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16)}`);

@@ -1,0 +1,43 @@
+"""复制或移动一个文件：从不覆盖，移动是先有新的，再删旧的，中途被杀也不丢。"""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def transfer(source, target, move):
+    """把文件 source 复制（move 为假）或移动到 target，可以在另一个磁盘上。任何时候至少有一份完整的。
+
+    Raises:
+        FileExistsError: 已有 target；从不覆盖。
+        OSError: 读不了、写不下。
+    """
+    if move and _linked(source, target):
+        Path(source).unlink()
+        return
+    aside = target.with_name(f".{target.name[:80]}.{os.getpid()}.copying")
+    try:
+        with open(source, "rb") as read, open(aside, "wb") as write:
+            shutil.copyfileobj(read, write)
+            write.flush()
+            os.fsync(write.fileno())
+        shutil.copystat(source, aside)
+        if not _linked(aside, target):  # 这个文件系统没有硬链接
+            if target.exists():
+                raise FileExistsError(str(target))
+            os.rename(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+    if move:
+        Path(source).unlink()
+
+
+def _linked(source, target):
+    """让 target 成为 source 的另一个名字（硬链接）；做不到就返回 False。与改名不同，它从不覆盖。"""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        return False
+    return True
