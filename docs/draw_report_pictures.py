@@ -1,16 +1,19 @@
 """截取一份报告里的几处，作第 5 课页面的插图：python docs/draw_report_pictures.py 报告.html，写到 docs/images/。
 
-要有 playwright 与 Chromium（/usr/bin/chromium）。
+要有 playwright 与 Chromium。
 """
 
 import io
-import os
 import sys
 from pathlib import Path
 
 from PIL import Image
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PROJECT_DIR / folder) for folder in ("src/study_keras", "tests/support")]
+
+from browser import chromium
+
 IMAGES_DIR = PROJECT_DIR / "docs" / "images"
 WIDTH = 1040
 PICTURES = {  # 文件 -> (从哪里，到哪里，最多多高，深色还是浅色)
@@ -29,11 +32,7 @@ def save(data, path):
 
 
 def main(report):
-    from playwright.sync_api import sync_playwright
-
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path="/usr/bin/chromium", args=as_root)
+    with chromium() as browser:
         for name, (first, last, highest, scheme) in PICTURES.items():
             tab = browser.new_page(viewport={"width": WIDTH, "height": 12_000}, color_scheme=scheme)
             tab.set_default_timeout(300_000)  # 毫秒
@@ -45,7 +44,6 @@ def main(report):
             clip = {"x": 0, "y": top["y"], "width": WIDTH, "height": height}
             save(tab.screenshot(full_page=True, clip=clip), IMAGES_DIR / name)
             tab.close()
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -7,43 +7,39 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 DOCS_DIR = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS_DIR.parent / "src" / "study_keras"))
+sys.path[:0] = [str(DOCS_DIR.parent / folder) for folder in ("src/study_keras", "tests/support")]
 
+from browser import FAKE_CAMERA, chromium, served
 from toolbox.terminal.plots import pyplot
-from toolbox.web.server import new_server
 
 SCREENS = {"hello_web_page.png": (960, 760), "hello_web_page_phone.png": (390, 844)}
-CAMERA = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
-def draw(app, executable):
+def draw(app):
     """每种屏幕一张截图，存进 docs/images。"""
-    from PIL import Image
-    from playwright.sync_api import sync_playwright
-
-    server = new_server(app, port=0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as data, served(app) as url:
         (Path(data) / "fonts").mkdir()
         shutil.copy(font_file(), Path(data) / "fonts")  # 没有中文字体的机器上也不成方框
         environment = {**os.environ, "XDG_DATA_HOME": data}
-        browser = playwright.chromium.launch(executable_path=executable, args=CAMERA, env=environment)
-        for name, (width, height) in SCREENS.items():
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(f"http://127.0.0.1:{server.server_port}/")
-            page.locator("#status", has_text="准备好了。").wait_for(timeout=300_000)
-            page.click("#samples li:nth-child(9) button")
-            page.locator("#status", has_text="毫秒。").wait_for(timeout=300_000)
-            page.locator("#map").wait_for(timeout=300_000)
-            path = DOCS_DIR / "images" / name
-            page.screenshot(path=path, full_page=True)
-            Image.open(path).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
-        browser.close()
-    server.shutdown()
+        with chromium(*FAKE_CAMERA, env=environment) as browser:
+            for name, (width, height) in SCREENS.items():
+                take(browser.new_page(viewport={"width": width, "height": height}), url, DOCS_DIR / "images" / name)
+
+
+def take(page, url, path):
+    """认一张画的花，等激活图出来，截下整页。"""
+    from PIL import Image
+
+    page.goto(url)
+    page.locator("#status", has_text="准备好了。").wait_for(timeout=300_000)
+    page.click("#samples li:nth-child(9) button")
+    page.locator("#status", has_text="毫秒。").wait_for(timeout=300_000)
+    page.locator("#map").wait_for(timeout=300_000)
+    page.screenshot(path=path, full_page=True)
+    Image.open(path).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
 
 
 def font_file():
@@ -55,4 +51,4 @@ def font_file():
 
 
 if __name__ == "__main__":
-    draw(sys.argv[1], shutil.which("chromium") or shutil.which("google-chrome"))
+    draw(sys.argv[1])

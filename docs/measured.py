@@ -301,3 +301,33 @@ def prediction_speed():
         "LiteRT 的解释器载入只要零点几秒，TensorFlow 要几秒。认一个文件夹时每个核一个线程，各自读照片、运行模型，"
         f"速度是极限（读照片与运行模型的时间之和）的 {r['folder']['share_of_limit']:.2f}。\n"
     )
+
+
+def certificates():
+    """各种模型导出成各种格式的证书（export.json）。"""
+    names = {
+        "seq_categorical": "第 1 课，顺序模型",
+        "seq_sparse": "第 1 课，顺序模型，`sparse`",
+        "model_categorical": "第 1 课，函数式模型",
+        "model_sparse": "第 1 课，函数式模型，`sparse`",
+        "lesson_3": "第 3 课",
+    }
+    rows = []
+    for name, label in names.items():
+        for form, row in load("export.json")["models"][name].items():
+            size, accuracy = f"{row['bytes'] / 1e6:.1f}", f"{row['accuracy']:.3f}（{row['keras_accuracy']:.3f}）"
+            answers = f"{row['same_top_class']:.1%}", f"{row['largest_difference']:.6f}"
+            costs = f"{row['milliseconds_a_photo']:.1f}", row["peak_memory_mb"]
+            rows.append([label, f"`{form}`", size, accuracy, *answers, *costs])
+    header = ["模型", "格式", "MB", "准确率（Keras 的）", "第一名相同", "概率最多差", "一张几毫秒", "内存（MB）"]
+    table(header, rows)
+
+
+def web_page_speed():
+    """第 7 课的网页有多快（web_page.json）。"""
+    r = load("web_page.json")
+    cog.outl(
+        f"\n{r['cores']} 个核、没有显卡的机器上，新开的 Chromium 从打开网页到说出第一个答案 "
+        f"{r['first_answer_seconds']:.1f} 秒；以后每张 {r['milliseconds']:.0f} 毫秒，其中模型 {r['model_milliseconds']:.0f} 毫秒"
+        f"（{len(r['visits'])} 遍，每遍 {r['photos']} 张，取中位数）。\n"
+    )

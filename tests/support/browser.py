@@ -13,14 +13,14 @@ FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 
 
 @contextmanager
-def chromium(*flags):
-    """给出无头的 Chromium。"""
+def chromium(*flags, **launch):
+    """给出无头的 Chromium；launch 是 playwright 的 launch 的其他参数。"""
     api = pytest.importorskip("playwright.sync_api", reason="没有装 playwright（requirements/test.txt）")
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not executable:
         pytest.skip("没有找到 Chromium，跳过要用浏览器的测试")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", *flags])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", *flags], **launch)
         try:
             yield browser
         finally:
