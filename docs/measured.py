@@ -328,6 +328,7 @@ def web_page_speed():
     r = load("web_page.json")
     cog.outl(
         f"\n{r['cores']} 个核、没有显卡的机器上，新开的 Chromium 从打开网页到说出第一个答案 "
-        f"{r['first_answer_seconds']:.1f} 秒；以后每张 {r['milliseconds']:.0f} 毫秒，其中模型 {r['model_milliseconds']:.0f} 毫秒"
+        f"{r['first_answer_seconds']:.1f} 秒；"
+        f"以后每张 {r['milliseconds']:.0f} 毫秒，其中模型 {r['model_milliseconds']:.0f} 毫秒"
         f"（{len(r['visits'])} 遍，每遍 {r['photos']} 张，取中位数）。\n"
     )
