@@ -85,7 +85,7 @@ def suspicious(width, height, brightness, sharpness):
 def cross_validated(features, labels, groups):
     """每张照片各类的概率，都由没有见过它的分类器给出：分成五份，每次用四份学，看余下的一份（交叉验证）。
 
-    近似重复的照片在同一份里，否则就是偷看。分类器是特征上的逻辑回归（logistic regression）。
+    近似重复的照片在同一份里，否则就是偷看。分类器是特征上的逻辑回归（logistic regression）；特征先减去平均，收敛快得多。
 
     Args:
         features: CachedFeatures，形状 (张数, 特征数)；要哪几行就从磁盘读哪几行。
@@ -97,12 +97,17 @@ def cross_validated(features, labels, groups):
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     probabilities = np.zeros((len(labels), labels.max() + 1))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for seen, unseen in folds.split(labels, labels, groups):
         chosen = np.random.default_rng(0).permutation(seen)[:MOST_TRAINING]
-        classifier = LogisticRegression(C=REGULARISATION, max_iter=1000).fit(features[chosen], labels[chosen])
+        logistic = LogisticRegression(C=REGULARISATION, max_iter=1000)
+        with threadpool_limits(1):  # 矩阵又窄又小，几个线程分着算，等来等去反而慢几倍
+            classifier = make_pipeline(StandardScaler(with_std=False), logistic).fit(features[chosen], labels[chosen])
         for rows in np.array_split(unseen, math.ceil(len(unseen) / 1000)):
             probabilities[np.ix_(rows, classifier.classes_)] = classifier.predict_proba(features[rows])
     return probabilities

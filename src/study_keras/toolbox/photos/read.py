@@ -153,14 +153,13 @@ def _finish(image, shortest_side, notes, png_depth=8):
 def _open_jpeg(data, shortest_side):
     """打开一张 JPEG，必要时缩小着读。"""
     start, is_one_scan, samples = formats.jpeg_scan(data)
+    if is_one_scan:
+        data = formats.jpeg_without_end(data, start)
+        _refuse_zeroed(data, start)
     image = Image.open(io.BytesIO(data), formats=["JPEG"])
     if not is_one_scan:
         width, height = image.size
         _refuse_huge(2 * samples * width * height, len(data))
-    else:
-        data = formats.jpeg_without_end(data, start)
-        _refuse_zeroed(data, start)
-        image = Image.open(io.BytesIO(data), formats=["JPEG"])
     image.draft(None, (shortest_side, shortest_side))
     _refuse_huge(decoded_bytes(image), len(data))
     return image
