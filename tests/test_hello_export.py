@@ -55,6 +55,8 @@ def model_dir(tmp_path_factory, photos):
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8")
     settings = {"format": 2, "class_names": CLASSES, "images_dir": str(photos)}
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    metrics = {"validation": {"photos": len(CLASSES) * HELD_OUT}}
+    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "true", "predicted", "probability"])

@@ -140,7 +140,9 @@ def test_jpeg_bytes_give_class_names_and_probabilities(served, held_out):
     assert {name.decode() for name in names[0]} == set(drawn_flowers.CLASS_NAMES)
     assert (np.diff(probabilities, axis=1) <= 0).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.mean([top.decode() == row["predicted"] for top, row in zip(names[:, 0], rows, strict=True)]) >= 0.98
+    same = np.array([top.decode() == row["predicted"] for top, row in zip(names[:, 0], rows, strict=True)])
+    clear = probabilities[:, 0] - probabilities[:, 1] > 0.2  # TensorFlow 的解码略有不同，前两名接近的照片可能换边
+    assert same[clear].all() and clear.mean() > 0.7 and same.mean() >= 0.9
 
 
 # 两个逻辑 CPU（logical device）要在 TensorFlow 初始化之前设好；lesson 之外的一行

@@ -19,6 +19,7 @@ def options(photos, cache_dir, output_dir, *more):
 
 def start(*arguments, **environment):
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **environment}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # 测试自己设的，读者没有
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *arguments], env=environment, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -33,9 +33,13 @@ class Storm:
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def kill_and_go_on(self, random, number):
-        """杀一次，再做完；返回杀到了没有。结果不同就 AssertionError。"""
+        """杀一次，再做完；返回杀到了没有。结果不同就 AssertionError。
+
+        第 0 次就在改动磁盘的那一刻杀，总杀得到；以后的可能再过几毫秒才杀，那时也许已经做完了。
+        """
         folder = self.folder / str(number)
-        process = self._start(folder, random.randint(1, self.moments), random.choice((0, 0, 1, 3, 10, 30)))
+        moment, later = random.randint(1, self.moments), random.choice((0, 0, 1, 3, 10, 30))
+        process = self._start(folder, moment, later if number else 0)
         process.communicate()
         was_killed = process.returncode == -signal.SIGKILL
         assert was_killed or process.returncode == 0

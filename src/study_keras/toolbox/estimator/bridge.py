@@ -42,6 +42,8 @@ def _check_versions():
 def _load_tensorflow_with_keras_2():
     """导入 TensorFlow，并让 tf.keras 与 from tensorflow.keras import …… 都指向 tf_keras。"""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    # 没有 AVX-512 的机器上，oneDNN 对整数、布尔的运算说一句“改用默认的实现”，级别却是 E；出错另有 Python 的异常
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     tf = load_tensorflow()
     tf.get_logger().setLevel("ERROR")  # 不显示一串串“已弃用”：读者正是要用它们
     warnings.filterwarnings("ignore", category=UserWarning, module=r"tf_keras\.|tensorflow\.python\.data\.")
