@@ -266,13 +266,14 @@ def ablations():
         "moving_batch_norm": "批归一化也解冻",
     }
     lesson = [run["test"]["accuracy"] for run in load("lesson_3.json")["runs"]]
-    rows = [["第 3 课", f"{_mean(lesson):.3f}", spread(lesson), ""]]
+    rows = [["第 3 课", len(lesson), f"{_mean(lesson):.3f}", spread(lesson), ""]]
     for name, label in names.items():
         accuracy = [run["test"]["accuracy"] for run in load(f"{name}.json")["runs"]]
-        differences = [other - own for other, own in zip(accuracy, lesson, strict=True)]
+        differences = [other - own for other, own in zip(accuracy, lesson[: len(accuracy)], strict=True)]
         limits = f"{min(differences):+.3f} 至 {max(differences):+.3f}"
-        rows.append([label, f"{_mean(accuracy):.3f}", spread(accuracy), f"{_mean(differences):+.3f}（{limits}）"])
-    table(["做法", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
+        difference = f"{_mean(differences):+.3f}（{limits}）"
+        rows.append([label, len(accuracy), f"{_mean(accuracy):.3f}", spread(accuracy), difference])
+    table(["做法", "种子数", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
 
 
 def report_calibration():
