@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class Stopwatch:
@@ -23,7 +24,9 @@ def peak_memory_mb():
     """本进程到此刻为止占用物理内存的最大值（MB，含共享库）；Windows 上没有现成的办法，返回 None。"""
     if sys.platform == "win32":
         return None
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux 上 getrusage 不行：启动它的进程那时占多少，也算进它的最大值
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024)
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1024))  # macOS 报字节，Linux 报 KiB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)  # macOS，字节
