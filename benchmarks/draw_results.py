@@ -15,7 +15,6 @@ from toolbox.terminal.run import run_main
 
 WAYS = {
     "lesson_3": "第 3 课，微调",
-    "head_only": "第 3 课，只训练分类头",
     "lesson_1_model": "第 1 课，函数式模型",
     "lesson_1_seq": "第 1 课，顺序模型",
     "random_weights": "第 1 课，基础模型随机初始化",

@@ -42,6 +42,18 @@ def ways():
     table(["做法", "测试准确率的平均", "最低至最高", "种子数", "用时（秒）", "CPU 秒", "内存（MB）"], rows)
 
 
+def head_only():
+    """同样的做法，只训练分类头与微调相比，一个个种子比（head_only.json、lesson_3.json）。"""
+    alone, tuned = (
+        [run["test"]["accuracy"] for run in load(f"{name}.json")["runs"]] for name in ("head_only", "lesson_3")
+    )
+    gains = [after - before for before, after in zip(alone, tuned, strict=True)]
+    cog.outl(
+        f"只比微调本身：同样的划分、同样的做法，只训练分类头平均 {_mean(alone):.3f}，微调之后 {_mean(tuned):.3f}；"
+        f"{len(gains)} 个种子各自的差是 {spread(gains)}。"
+    )
+
+
 def speed_in_one_line():
     """第 1 课与经典做法的速度之比（frozen_prefix.json）。"""
     ratios = load("frozen_prefix.json")["ratios"]
@@ -140,8 +152,8 @@ def views():
         v = load(name)
         accuracy = v["validation"]
         limits = f"{accuracy['lowest']:.3f} 至 {accuracy['highest']:.3f}"
-        rows.append([count, f"{accuracy['mean']:.3f}", limits, f"{v['cpu_seconds']['mean']:.0f}"])
-    table(["每张训练照片的视图数", "验证准确率的平均", "最低至最高", "CPU 秒"], rows)
+        rows.append([count, len(v["runs"]), f"{accuracy['mean']:.3f}", limits, f"{v['cpu_seconds']['mean']:.0f}"])
+    table(["每张训练照片的视图数", "种子数", "验证准确率的平均", "最低至最高", "CPU 秒"], rows)
 
 
 def moved_layers():
@@ -197,8 +209,8 @@ def wrong_ways():
     for name, label in names.items():
         runs = load(f"{name}.json")["runs"]
         means = (f"{_mean([run[part]['accuracy'] for run in runs]):.3f}" for part in ("train", "validation", "test"))
-        rows.append([label, *means, spread([run["test"]["accuracy"] for run in runs])])
-    table(["做法", "训练", "验证", "测试", "测试，最低至最高"], rows)
+        rows.append([label, len(runs), *means, spread([run["test"]["accuracy"] for run in runs])])
+    table(["做法", "种子数", "训练", "验证", "测试", "测试，最低至最高"], rows)
 
 
 def stopping_on_test():
@@ -266,14 +278,16 @@ def ablations():
         "moving_batch_norm": "批归一化也解冻",
     }
     lesson = [run["test"]["accuracy"] for run in load("lesson_3.json")["runs"]]
-    rows = [["第 3 课", len(lesson), f"{_mean(lesson):.3f}", spread(lesson), ""]]
+    rows, always_worse, unclear = [["第 3 课", len(lesson), f"{_mean(lesson):.3f}", spread(lesson), ""]], [], []
     for name, label in names.items():
         accuracy = [run["test"]["accuracy"] for run in load(f"{name}.json")["runs"]]
         differences = [other - own for other, own in zip(accuracy, lesson[: len(accuracy)], strict=True)]
         limits = f"{min(differences):+.3f} 至 {max(differences):+.3f}"
         difference = f"{_mean(differences):+.3f}（{limits}）"
         rows.append([label, len(accuracy), f"{_mean(accuracy):.3f}", spread(accuracy), difference])
+        (always_worse if max(differences) < 0 else unclear).append(label)
     table(["做法", "种子数", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
+    cog.outl(f"每个种子都变坏的：{'、'.join(always_worse) or '没有'}。看不出差别的：{'、'.join(unclear) or '没有'}。")
 
 
 def report_calibration():
