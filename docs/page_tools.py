@@ -134,7 +134,7 @@ def photo_check_speed():
     ratios = [[way, f"{record['ratios'][name]:.2f}"] for name, way in ways.items() if name in record["ratios"]]
     table(["做法", "是经典做法一轮的几分之几"], ratios)
     sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
-    cog.outl(f"\n内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
+    cog.outl(f"内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
 
 
 SCORES = {"max_probability": "最大的概率", "similarity": "只看相似度", "familiarity": "两样一起（课程用的）"}

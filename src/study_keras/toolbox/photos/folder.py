@@ -1,6 +1,7 @@
 """照片文件夹：逐张检查、正确读取、按内容划分。一个子文件夹就是一个类别，子文件夹里可以再分层。"""
 
 import hashlib
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -110,11 +111,11 @@ def find_root(images_dir):
     """
     try:
         root = Path(images_dir).expanduser().resolve()
-        exists = root.exists()
-    except (OSError, RuntimeError):  # 指回自己的链接：Python 3.13 之前是 RuntimeError
+        os.stat(root)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查路径。") from None
+    except (OSError, RuntimeError):  # 指回自己的链接：Python 3.13 之前是 resolve 的 RuntimeError
         raise UserError(f"{visible(images_dir)} 打不开：是指回自己的链接，或路径不对。请检查路径。") from None
-    if not exists:
-        raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查路径。")
     if not root.is_dir():
         raise UserError(f"{visible(root)} 是一个文件，不是文件夹。这里要的是装着各类别子文件夹的文件夹。")
     return root
