@@ -35,8 +35,10 @@ def take(page, url, path):
 
     page.goto(url)
     page.locator("#status", has_text="准备好了。").wait_for(timeout=300_000)
-    page.click("#samples li:nth-child(9) button")
-    page.locator("#status", has_text="毫秒。").wait_for(timeout=300_000)
+    for sample in (1, 9):  # 第一张要等模型准备，慢一些；截下第二张
+        page.evaluate("document.querySelector('#status').textContent = ''")
+        page.click(f"#samples li:nth-child({sample}) button")
+        page.locator("#status", has_text="毫秒。").wait_for(timeout=300_000)
     page.locator("#map").wait_for(timeout=300_000)
     page.screenshot(path=path, full_page=True)
     Image.open(path).convert("RGB").quantize(256).save(path, "PNG", optimize=True)
