@@ -82,17 +82,17 @@ def folder_speed(folder, photos, repeats):
 def memory(folder, photos):
     """认少与多的照片，整个进程最多占多少内存（MB）；只有 Linux 上量得到。"""
     peaks = {}
-    if not Path("/proc/self/status").exists():
+    if sys.platform != "linux":
         return peaks
     for count in (len(photos) // 10, len(photos)):
         listed = "\n".join(map(str, photos[:count]))
         code = (
             f"import sys; sys.path.insert(0, {str(LESSON.parent)!r}); import hello_predict\n"
             f"hello_predict.main([{str(folder)!r}, '-', '--format', 'jsonl'])\n"
-            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+            "from toolbox.terminal.stopwatch import peak_memory_mb; print(peak_memory_mb(), file=sys.stderr)"
         )
         done = subprocess.run([sys.executable, "-c", code], input=listed, text=True, capture_output=True, check=True)
-        peaks[count] = round(int(done.stderr.split()[-1]) / 1024)
+        peaks[count] = int(done.stderr.split()[-1])
     return peaks
 
 

@@ -3,8 +3,10 @@
 import functools
 import importlib
 import os
+import re
 import shutil
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from PIL import Image
 
 from toolbox import drawn_flowers
+from toolbox.terminal.errors import UserError
+from toolbox.web import litertjs
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -104,6 +108,26 @@ def small_model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("模型") / "small model"
     write_small_model_folder(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def litertjs_packages():
+    """LiteRT.js 的两个包：{包: Path}；没有 npm 也没有网络就跳过并说明。"""
+    with skipping_without_network():
+        return litertjs.fetch()
+
+
+@contextmanager
+def skipping_without_network():
+    """取 LiteRT.js 时没有 npm、连不上网就跳过；别的错误照样是错误。"""
+    try:
+        yield
+    except UserError as error:
+        if not re.search(
+            "没有找到 npm|等了|E(NOTFOUND|CONNREFUSED|CONNRESET|TIMEDOUT|NETUNREACH)|EAI_AGAIN", str(error)
+        ):
+            raise
+        pytest.skip(f"取不到 LiteRT.js，跳过要用它的测试：{error}")
 
 
 @pytest.fixture(scope="session")

@@ -43,15 +43,6 @@ ANSWER = """async (pixels) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def packages():
-    """LiteRT.js；没有网络也没有 npm 就跳过。"""
-    try:
-        return litertjs.fetch()
-    except UserError as error:
-        pytest.skip(f"取不到 LiteRT.js，跳过要用它的测试：{error}")
-
-
 def build(head, classes):
     """没有训练过的模型：权重随机，最后一层放大到概率有高有低。"""
     weights = SimpleNamespace(path=None, name="random")
@@ -98,7 +89,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make_app(trained, packages, tmp_path_factory):
+def make_app(trained, litertjs_packages, tmp_path_factory):
     """make_app(head)：各种分类头的网页应用，各做一次。"""
     folder = tmp_path_factory.mktemp("apps")
 
@@ -231,7 +222,7 @@ def test_answer_and_activation_map_equal_keras(make_app, trained, open_page, hea
     np.testing.assert_allclose(shown, (weighted / weighted.max()).ravel(), atol=1e-3)
 
 
-def test_none_of_these_as_in_python(trained, packages, open_page, tmp_path):
+def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(trained("seq"), folder)
     model = litert_model.LiteRTModel(model_path=str(folder / "model.tflite"))
@@ -434,7 +425,9 @@ def test_server_types_no_listing_and_nothing_outside(make_app):
 
 
 @pytest.mark.slow
-def test_every_held_out_real_photo_is_answered_as_in_python(real_photos, packages, open_page, tmp_path, cache_dir):
+def test_every_held_out_real_photo_is_answered_as_in_python(
+    real_photos, litertjs_packages, open_page, tmp_path, cache_dir
+):
     """真实照片：网页里的第一名与 LiteRT 在 Python 里的相同，概率相差至多 0.02。"""
     paths = ["--output-dir", str(tmp_path), "--cache-dir", str(cache_dir), "--name", "m"]
     hello_transfer_learning.main(["--images-dir", str(real_photos), *paths])

@@ -73,3 +73,15 @@ def test_photos_answered_differently_are_changed(photo_dir):
     assert np.flatnonzero(~kept).tolist() == [1] and rest.changed == [run.rows[1].file]
     assert rest.rows == run.rows[:1] + run.rows[2:] and len(rest.photos) == len(rest.parts) == len(run.rows) - 1
     assert rest.training == held_out.training
+
+
+def test_without_a_recorded_folder_the_place_with_the_photos_is_taken(photo_dir, tmp_path, monkeypatch):
+    """训练时照片下载不到，用了画的花；后来真花下载好了，留出的照片仍在画的花里。"""
+    run, _ = recorded(photo_dir, *SPLITS["lesson_1"])
+    run.settings.pop("images_dir")
+    shutil.copytree(photo_dir, tmp_path / "drawn_flowers")
+    for name in ("lilies", "orchids"):
+        shutil.copytree(photo_dir / "roses", tmp_path / "flower_photos" / name)
+    monkeypatch.setattr("toolbox.held_out.DATA_DIR", tmp_path)
+    held_out = find_held_out(run)
+    assert held_out.root == tmp_path / "drawn_flowers" and held_out.gone == []

@@ -7,8 +7,7 @@ import pytest
 from conftest import random_pixels
 from prefix_models import new_base, with_head
 from toolbox import litert_model, model_folder
-from toolbox.photos.folder import open_checked, open_folder
-from toolbox.photos.views import CLEAN
+from toolbox.photos.folder import checked_pixels, open_folder
 from toolbox.terminal.errors import UserError
 
 SIZE = (96, 96)
@@ -65,7 +64,7 @@ def test_a_conversion_that_differs_is_not_written(base, photo_dir, tmp_path):
     """与 Keras 答得不同的一张照片就够了：点名，什么也不写。"""
     photos = open_folder(photo_dir)
     some, model = photos.photos[:4], with_head(base, classes=len(photos.class_names))
-    pixels = np.stack([CLEAN.render(open_checked(photo), SIZE, 0) for photo in some])
+    pixels = np.stack([checked_pixels(photo, SIZE) for photo in some])
     expected = model.predict((pixels / 127.5 - 1).astype(np.float32), verbose=0)
     model_folder.write_litert(tmp_path, model, {"test": some}, {"test": expected}, photos)
     (tmp_path / "model.tflite").unlink()

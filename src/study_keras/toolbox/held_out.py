@@ -52,7 +52,7 @@ def find_held_out(run, images_dir=None):
         UserError: images_dir 打不开，或其中一张留出的照片也没有。
     """
     try:
-        folder = open_folder(images_dir or _recorded_folder(run.settings), 1, bool(run.settings.get("given_split")))
+        folder = open_folder(images_dir or _recorded_folder(run), 1, bool(run.settings.get("given_split")))
         folder.report()
         held_out = _found(run, folder)
     except UserError as error:
@@ -64,12 +64,13 @@ def find_held_out(run, images_dir=None):
     return held_out
 
 
-def _recorded_folder(settings):
-    """训练时的照片文件夹；没有给 --images-dir 的，是下载的或画的花。"""
-    if settings.get("images_dir"):
-        return settings["images_dir"]
+def _recorded_folder(run):
+    """训练时的照片文件夹；没有给 --images-dir 的，是下载的或画的花：留出的照片在哪里，就是哪一个。"""
+    if run.settings.get("images_dir"):
+        return run.settings["images_dir"]
     drawn, real = DATA_DIR / "drawn_flowers", DATA_DIR / "flower_photos"
-    return drawn if settings.get("drawn") or not real.exists() else real
+    places = [drawn, real] if run.settings.get("drawn") or not real.exists() else [real, drawn]
+    return next((place for place in places if (place / run.rows[0].file).is_file()), places[0])
 
 
 def _found(run, folder: PhotoFolder):

@@ -10,8 +10,7 @@ import queue
 import numpy as np
 
 from toolbox.model_folder_reader import load_keras_model
-from toolbox.photos.folder import open_checked
-from toolbox.photos.views import CLEAN
+from toolbox.photos.folder import checked_pixels
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
@@ -130,7 +129,7 @@ def run_on_photos(model, photos):
     """每张照片的 (probabilities, features)，两个数组，行与 photos（Photo 的列表）对应；用上每个核。"""
 
     def answer(photo):
-        made = model(CLEAN.render(open_checked(photo), model.image_size, 0))
+        made = model(checked_pixels(photo, model.image_size))
         return made["probabilities"], made["features"]
 
     probabilities, features = zip(*map_in_threads(answer, photos), strict=True)

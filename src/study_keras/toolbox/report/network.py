@@ -9,8 +9,7 @@ from toolbox.frozen_prefix.cut import pooling, trace
 from toolbox.frozen_prefix.options import CACHE_DIR
 from toolbox.later import keras
 from toolbox.model_folder_reader import MODEL_FILE, load_keras_model
-from toolbox.photos.folder import open_checked
-from toolbox.photos.views import CLEAN
+from toolbox.photos.folder import checked_pixels
 from toolbox.terminal.errors import UserError
 
 
@@ -52,7 +51,7 @@ class Network:
 
     def feature_maps(self, photos):
         """每张照片最后的特征图，(n, h, w, c)；照片现读，要的不多。"""
-        pixels = np.stack([CLEAN.render(open_checked(photo), self.image_size, 0) for photo in photos])
+        pixels = np.stack([checked_pixels(photo, self.image_size) for photo in photos])
         return np.asarray(self.to_map(pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)))
 
 
