@@ -256,13 +256,14 @@ def evaluate(network, data):
 
 
 def assess(network, data, parts, folder):
-    """评估训练好的网络，记住它见过什么；返回 model_folder.save 要的各项。"""
+    """评估训练好的网络，记住它见过什么；返回 Outcome，还缺模型与每一轮的记录。"""
     scores, probabilities = evaluate(network, data)
     metrics = evaluation.report(scores, parts)
     predictions = evaluation.prediction_rows(probabilities, parts, folder, folder.class_names)
     knowledge, limits = evaluation.learn_limits(network, data)
-    outcome = {"metrics": metrics | limits, "predictions": predictions, "knowledge": knowledge}
-    return outcome | {"parts": parts, "probabilities": probabilities}
+    return model_folder.Outcome(
+        metrics | limits, predictions, parts=parts, probabilities=probabilities, knowledge=knowledge
+    )
 
 
 def run_once(args, folder, weights, stage):
@@ -287,10 +288,10 @@ def run_once(args, folder, weights, stage):
             history, kept = fine_tune(model, network, data, args, balance, head_history, results / "logs")
         with stage("评估"):
             outcome = assess(network, clean, parts, folder)
-            outcome["metrics"] |= {"moved": movement(model, before), "kept": kept}
-        outcome |= {"model": model, "history": history}
-        metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, **outcome)
-    evaluation.summarize(metrics, outcome["predictions"], model_folder.target_folder(args.output_dir, args.name))
+            outcome.metrics |= {"moved": movement(model, before), "kept": kept}
+            outcome.model, outcome.history = model, history
+        metrics = model_folder.save(results, stage, args, folder, weights, folder.class_names, outcome)
+    evaluation.summarize(metrics, outcome.predictions, model_folder.target_folder(args.output_dir, args.name))
     return metrics
 
 

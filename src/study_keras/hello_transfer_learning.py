@@ -194,9 +194,8 @@ def main(argv=None):
             predictions = evaluation.prediction_rows(probabilities, parts, folder, labels)
         with stage("都不像与校准"):
             knowledge, limits = evaluation.learn_limits(network, data)
-        outcome = {"metrics": metrics | limits, "predictions": predictions, "model": model, "history": history}
-        outcome |= {"parts": parts, "probabilities": probabilities, "knowledge": knowledge}
-        metrics = model_folder.save(results, stage, args, folder, weights, labels, **outcome)
+        outcome = model_folder.Outcome(metrics | limits, predictions, model, history, parts, probabilities, knowledge)
+        metrics = model_folder.save(results, stage, args, folder, weights, labels, outcome)
     evaluation.summarize(metrics, predictions, model_folder.target_folder(args.output_dir, args.name))
     next_steps.show(args, folder, "hello_transfer_learning.py")
 

@@ -262,8 +262,8 @@ def finish(job, estimator):
         with stage("导出"):
             receiver = serving_input_receiver(job.features.shape[1:])
             estimator.export_saved_model(str(results / "saved_model"), receiver)
-        made = {"metrics": metrics, "predictions": predictions}
-        model_folder.save(results, stage, args, job.folder, job.weights, job.labels, **made)
+        outcome = model_folder.Outcome(metrics, predictions)
+        model_folder.save(results, stage, args, job.folder, job.weights, job.labels, outcome)
     print(f"\n结果：{visible(model_folder.target_folder(args.output_dir, args.name))}")
     again = "同步训练每次从头开始" if args.sync else "重新运行同一条命令、调大 --epochs，会接着训练"
     print(f"检查点：{visible(job.checkpoints)}。{again}。")

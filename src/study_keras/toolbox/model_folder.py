@@ -3,6 +3,7 @@
 import os
 import platform
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -88,22 +89,28 @@ def _lock_file(target):
     return target.with_name(f".{target.name}.lock")
 
 
-def save(
-    results,
-    stage,
-    args,
-    photos,
-    weights,
-    labels,
-    *,
-    metrics,
-    predictions,
-    model=None,
-    history=None,
-    parts=None,
-    probabilities=None,
-    knowledge=None,
-):
+@dataclass
+class Outcome:
+    """一次训练得到了什么。
+
+    Attributes:
+        metrics: evaluation.report 的结果。
+        predictions: evaluation.prediction_rows 的结果。
+        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、model.tflite、history.csv 与 curves.png。
+        parts, probabilities: {部分: 照片}，没有参加训练的各部分的概率 {部分: 数组}；model.tflite 要逐张答得一样。
+        knowledge: none_of_these.Knowledge；没有就不写 thresholds.json 与 training_features.npz。
+    """
+
+    metrics: dict
+    predictions: list
+    model: object = None
+    history: dict | None = None
+    parts: dict | None = None
+    probabilities: dict | None = None
+    knowledge: object = None
+
+
+def save(results, stage, args, photos, weights, labels, outcome):
     """把一次训练的全部成果写进 results（writing 给出的文件夹），返回补上用时、内存、种子与权重之后的 metrics。
 
     Args:
@@ -112,33 +119,29 @@ def save(
         photos: PhotoFolder。
         weights: weights.find.Weights。
         labels: 模型各个输出是什么类别。
-        metrics: evaluation.report 的结果。
-        predictions: evaluation.prediction_rows 的结果。
-        model, history: Keras 模型与每一轮的记录；没有就不写 model.keras、model.tflite、history.csv 与 curves.png。
-        parts, probabilities: {部分: 照片}，没有参加训练的各部分的概率 {部分: 数组}；model.tflite 要逐张答得一样。
-        knowledge: none_of_these.Knowledge；没有就不写 thresholds.json 与 training_features.npz。
+        outcome: Outcome。
 
     Raises:
         UserError: model.tflite 与 Keras 的答案不同。
     """
     with stage("保存"):
-        if model is not None:
-            model.save(results / MODEL_FILE)
-            write_litert(results, model, parts, probabilities, photos)
-            write_history(results, history)
-        if knowledge is not None:
-            knowledge.save(results)
+        if outcome.model is not None:
+            outcome.model.save(results / MODEL_FILE)
+            write_litert(results, outcome.model, outcome.parts, outcome.probabilities, photos)
+            write_history(results, outcome.history)
+        if outcome.knowledge is not None:
+            outcome.knowledge.save(results)
         write_settings(results, vars(args), weights, photos)
         write_labels(results, labels)
-        write_predictions(results, predictions)
-    metrics = metrics | {"seconds": stage.seconds, "peak_memory_mb": peak_memory_mb()}
+        write_predictions(results, outcome.predictions)
+    metrics = outcome.metrics | {"seconds": stage.seconds, "peak_memory_mb": peak_memory_mb()}
     metrics = metrics | {"seed": args.seed, "weights": weights.name}
     write_json(results / METRICS_FILE, metrics)
     return metrics
 
 
 def write_litert(folder, model, parts, probabilities, photos):
-    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写。参数同 save。
+    """model.tflite：转换，在每一张没有参加训练的照片上与 Keras 比对，答得一样才写。参数同 Outcome。
 
     Raises:
         UserError: 有照片答得不一样；点名。

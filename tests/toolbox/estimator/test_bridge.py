@@ -16,7 +16,7 @@ model = tf.keras.Sequential([
     tf.keras.layers.Dense(16, activation="relu", input_shape=(4,), name="hidden"),
     tf.keras.layers.Dense(2, activation="softmax", name="probabilities"),
 ])
-model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+model.compile(optimizer=tf.keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 config = tf.estimator.RunConfig(model_dir="checkpoints", tf_random_seed=1, save_checkpoints_steps=150)
 estimator = tf.keras.estimator.model_to_estimator(keras_model=model, config=config)

@@ -14,7 +14,7 @@ from toolbox.photos.check import check_photo
 from toolbox.photos.folder import class_folders
 from toolbox.photos.formats import sniff
 from toolbox.photos.near_duplicates import FINGERPRINT_BYTES, group_near_duplicates, nearest_leaders
-from toolbox.photos.read import IMAGE_SIZE, decode
+from toolbox.photos.read import IMAGE_SIZE, SHORTEST_SIDE, decode
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.workers import cores, process_pool
 
@@ -71,7 +71,9 @@ def _check_some(task, measure):
 def _measure(measure, data):
     """(宽, 高, 亮度, 清晰度)：宽高是原图正立时的像素，亮度与清晰度由 measure 看模型看到的像素得出。"""
     image = decode(data)  # 与各课读照片的一步相同
-    width, height = _size(data) or image.size
+    width, height = image.size
+    if min(image.size) >= SHORTEST_SIDE:  # 可能是缩小着读的，文件写明的才是原图的；再小的不会缩小
+        width, height = _size(data) or image.size
     if (width < height) != (image.width < image.height):  # 按 EXIF 转正了
         width, height = height, width
     pixels = np.asarray(image.resize(IMAGE_SIZE[::-1], Image.Resampling.BILINEAR))

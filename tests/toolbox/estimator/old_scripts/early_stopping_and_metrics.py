@@ -8,7 +8,7 @@ y = (x[:, 0] > 0).astype(np.int32)
 estimator = tf.estimator.DNNClassifier(
     hidden_units=[8],
     feature_columns=[tf.feature_column.numeric_column("x")],
-    optimizer="Adam",
+    optimizer=tf.keras.optimizers.Adam(0.01),
     config=tf.estimator.RunConfig("model", save_checkpoints_steps=50),
 )
 

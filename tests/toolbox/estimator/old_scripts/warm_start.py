@@ -12,7 +12,8 @@ def input_fn(epochs=1):
     return tf.data.Dataset.from_tensor_slices(({"x": x}, y)).repeat(epochs).batch(40)
 
 
-first = tf.estimator.DNNClassifier([8], columns, model_dir="first", optimizer="Adam")
+adam = tf.keras.optimizers.Adam(0.01)
+first = tf.estimator.DNNClassifier([8], columns, model_dir="first", optimizer=adam)
 first.train(lambda: input_fn(40))
 settings = tf.estimator.WarmStartSettings(ckpt_to_initialize_from="first", vars_to_warm_start=".*")
 optimizer = tf.keras.optimizers.SGD(0.0)
