@@ -64,7 +64,7 @@ def gather_strangers(args):
 
 def train_lesson_1(options, folder, weights, log_dir):
     """第 1 课的各步，不写模型文件夹。返回 (冻结的部分, 网络, 它的数据, 命令行选项)。"""
-    args = lesson_1.parse_arguments([*options, "--test-split", "0.15"])
+    args = lesson_1.parse_arguments(options)
     keras.utils.set_random_seed(args.seed)
     generators, labels = lesson_1.make_generators(folder, args)
     base = lesson_1.build_base(weights, args)
@@ -98,7 +98,7 @@ def measure(way, seed, folder, groups, weights, args):
     if way == "lesson_3":
         trained = train_lesson_3(options, folder, weights, str(args.work_dir / "logs"))
     else:
-        options += ["--model", way.rpartition("_")[2]]
+        options += ["--model", way.rpartition("_")[2], "--test-split", "0.15"]
         trained = train_lesson_1(options, folder, weights, str(args.work_dir / "logs"))
     frozen, network, data, options = trained
     knowledge, limits = evaluation.learn_limits(network, data)

@@ -156,6 +156,22 @@ def views():
     table(["每张训练照片的视图数", "种子数", "验证准确率的平均", "最低至最高", "CPU 秒"], rows)
 
 
+def few_photos():
+    """每类几张照片，第 1 课在同样的测试照片上的准确率（few_photos.json）。"""
+    folders = load("few_photos.json")["folders"]
+    epochs = sorted({row["epochs"] for folder in folders for row in folder["rows"]})
+    found, header = {}, ["每类张数"]
+    for folder in folders:
+        header += [f"{'、'.join(folder['class_names'])}，{count} 轮" for count in epochs]
+    for number, folder in enumerate(folders):
+        for row in folder["rows"]:
+            test = row["test"]
+            text = f"{test['mean']:.2f}（{spread(test['values'], 2)}）"
+            found.setdefault(row["per_class"], {})[number, row["epochs"]] = text
+    columns = [(number, count) for number in range(len(folders)) for count in epochs]
+    table(header, [[count, *(cells.get(column, "") for column in columns)] for count, cells in sorted(found.items())])
+
+
 def moved_layers():
     """微调之后各层变了多少（lesson_3.json）。"""
     moved = load("lesson_3.json")["runs"][0]["moved"]
