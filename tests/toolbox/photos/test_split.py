@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import save_jpeg
-from toolbox.photos.folder import Photo, open_folder
-from toolbox.photos.split import split_photos
+from toolbox.photos.folder import Photo, PhotoFolder, open_folder
+from toolbox.photos.split import split_folder, split_photos
 from toolbox.terminal.errors import UserError
 
 
@@ -168,6 +168,17 @@ def test_split_is_stratified_and_never_empty(tmp_path):
             assert sorted({photo.class_name for photo in part}) == ["class0", "class1"]
     with pytest.raises(UserError, match="分不成 3 部分"):
         split_photos([photo for photo in photos if photo.path.name != "0.jpg"], validation=0.2, test=0.2)
+
+
+def test_part_of_a_folder_is_split_anew_not_as_the_whole_was(tmp_path):
+    """做过的划分记在 PhotoFolder 里；dataclasses.replace 出来的一部分不能用它。"""
+    whole = PhotoFolder(tmp_path, ["a", "b"], [photo(f"{name}{i}", name) for name in "ab" for i in range(10)])
+    split = split_folder(whole)
+    assert split_folder(whole) is split and sum(map(len, split.values())) == 20
+    part = replace(whole, photos=[photo for photo in whole.photos if photo.class_name == "a"], class_names=["a"])
+    assert sorted(p.file for photos in split_folder(part).values() for p in photos) == sorted(
+        p.file for p in part.photos
+    )
 
 
 def test_sizes_far_from_those_asked_are_said(capsys):

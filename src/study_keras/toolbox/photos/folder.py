@@ -51,7 +51,7 @@ class PhotoFolder:
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    splits: dict = field(default_factory=dict, repr=False, compare=False)  # split_folder 记下做过的划分
+    splits: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # split_folder 记下做过的划分
 
     def name(self, photo):
         """照片相对于文件夹的路径，用 / 分隔，写进 predictions.csv。"""
