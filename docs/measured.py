@@ -162,7 +162,8 @@ def few_photos():
     epochs = sorted({row["epochs"] for folder in folders for row in folder["rows"]})
     found, header = {}, ["每类张数"]
     for folder in folders:
-        header += [f"{'、'.join(folder['class_names'])}，{count} 轮" for count in epochs]
+        names = folder["class_names"]
+        header += [f"{len(names)} 类（{names[0]} 等），{count} 轮" for count in epochs]
     for number, folder in enumerate(folders):
         for row in folder["rows"]:
             test = row["test"]
