@@ -84,7 +84,7 @@ def train_lesson_3(options, folder, weights, log_dir):
     set_trainable_from(base, args.unfreeze_from)
     frozen, _ = frozen_prefix.split_model(model)
     network, head, clean, data, head_data = lesson_3.prepare(model, base, parts, targets, args, Stopwatch())
-    balance = lesson_3.class_weights(targets["train"])
+    balance = lesson_3.class_weights(targets["train"], folder.class_names)
     lesson_3.train_head(base, head, head_data, balance)
     set_trainable_from(base, args.unfreeze_from)
     lesson_3.train_last_blocks(network, data, args, balance, log_dir)
