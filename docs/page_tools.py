@@ -163,6 +163,21 @@ def strangers_table(way):
     table(["陌生的", *SCORES.values()], rows)
 
 
+def strangers_by_way():
+    """放入课程用的分数在各种做法的模型上认出多少陌生的：一行一种陌生的，一列一种做法。"""
+    record = load("none_of_these.json")
+    ways = NONE_OF_THESE_WAYS | {"drawn_flowers_model": "第 1 课，画的花训练的"}
+    found = {way: record[way]["strangers"] for way in ways}
+    rows = []
+    for name, label in STRANGERS.items():
+        cells = [_refused(found[way][name]["familiarity"]) if name in found[way] else "" for way in ways]
+        if any(cells):
+            rows.append([label, *cells])
+    left_out = [record[way]["class_left_out"].get("all") for way in ways]
+    rows.append(["留出一类，五类平均", *(_refused(scores["familiarity"]) if scores else "" for scores in left_out)])
+    table(["陌生的", *ways.values()], rows)
+
+
 def _refused(numbers):
     return f"{numbers['refused']['mean']:.0%}（{numbers['auroc']['mean']:.3f}）"
 
