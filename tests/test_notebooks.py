@@ -1,4 +1,4 @@
-"""笔记本：.ipynb 与它的源文件 .py 一致，在画的花上能从头运行到尾。"""
+"""笔记本：.ipynb 与它的源文件 .py 一致，在画的花上能从头运行到尾；第 4 课的用一个刚训练好的模型文件夹。"""
 
 import sys
 
@@ -27,6 +27,14 @@ def test_notebook_of_a_lesson_runs_on_drawn_flowers(lesson, flowers, cache_dir, 
     outputs = run(lesson, '["--drawn"]', repr([str(option) for option in options]))
     assert "image/png" in str(outputs)  # 一批照片，或一张照片的几个视图
     assert "'accuracy'" in str(outputs[-3:]) or "sunflowers" in str(outputs[-1])
+
+
+@pytest.mark.slow
+def test_notebook_of_lesson_4_names_a_flower_and_refuses_stripes(model_folder_of):
+    newest = "model_folder_reader.newest(OUTPUT_DIR)"
+    *_, flower, stripes = run("hello_predict", newest, repr(str(model_folder_of(1))))
+    assert "[('sunflowers', 0." in str(flower) and "像训练照片" in str(flower)
+    assert "都不像" in str(stripes)
 
 
 def run(lesson, old, new):
