@@ -14,6 +14,7 @@ from toolbox import litert_model
 from toolbox.export import certificate, runtimes
 from toolbox.terminal.errors import UserError
 
+pytestmark = pytest.mark.slow  # 五种格式都要转换、运行
 CLASSES = ["daisy", "roses", "tulips"]
 HELD_OUT = 3  # 每类
 

@@ -24,6 +24,7 @@ from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
 from toolbox.web import litertjs
 
+pytestmark = pytest.mark.slow  # 要 Chromium 运行模型
 HEADS = ("seq", "model", "sparse", "fine_tuned")
 SIZES = [(224, 224), (300, 200), (333, 500), (300, 376), (300, 377), (97, 640), (1000, 1001), (10, 7), (3, 2000)]
 FLOWERS = ["daisy", "roses", "蒲公英"]
@@ -424,7 +425,6 @@ def test_server_types_no_listing_and_nothing_outside(make_app):
                 urllib.request.urlopen(url + name)
 
 
-@pytest.mark.slow
 def test_every_held_out_real_photo_is_answered_as_in_python(
     real_photos, litertjs_packages, open_page, tmp_path, cache_dir
 ):

@@ -1,5 +1,7 @@
 """Estimator 的桥。每个测试都在新进程里：导入它会让整个进程的 tf.keras 变成 Keras 2。"""
 
+import pytest
+
 from old_script import run
 
 # TensorFlow 1 时代的脚本，一字不改；只有第一行的导入在测试里换掉。
@@ -45,6 +47,7 @@ def test_an_old_script_runs_after_changing_only_its_import(tmp_path):
     assert (tmp_path / "checkpoints" / "model.ckpt-300.index").is_file()
 
 
+@pytest.mark.slow
 def test_without_the_bridge_the_old_script_fails(tmp_path):
     result = run(OLD_SCRIPT, tmp_path)
     assert result.returncode != 0
@@ -70,6 +73,7 @@ def test_untested_version_is_refused_in_one_line(tmp_path):
     assert "2.99.0" in result.stderr and "tensorflow 2.21." in result.stderr
 
 
+@pytest.mark.slow
 def test_too_late_after_keras_3_is_refused(tmp_path):
     result = run("import tensorflow as tf; tf.keras.Model; import toolbox.estimator.bridge", tmp_path)
     assert "已经是 Keras 3" in result.stderr.splitlines()[-1]
@@ -122,6 +126,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_what_cannot_work_is_refused_in_one_sentence(tmp_path):
     code = (
         "import importlib, sys, keras\nfrom toolbox.estimator import tf\n"
@@ -141,6 +146,7 @@ def test_what_cannot_work_is_refused_in_one_sentence(tmp_path):
         assert why in shown[refused]
 
 
+@pytest.mark.slow
 def test_keras_names_are_keras_2_however_they_are_imported(tmp_path):
     code = (
         "import tensorflow\nfrom toolbox.estimator import tf\nfrom tensorflow.keras import layers\n"
@@ -151,6 +157,7 @@ def test_keras_names_are_keras_2_however_they_are_imported(tmp_path):
     assert result.stdout == "True True tf_keras.src.layers.core.dense\n", result.stderr
 
 
+@pytest.mark.slow
 def test_keras_imported_before_the_bridge_is_refused(tmp_path):
     result = run("from tensorflow.keras import layers\nfrom toolbox.estimator import tf", tmp_path)
     assert "移到脚本的最前面" in result.stderr.splitlines()[-1]
