@@ -21,7 +21,7 @@ from toolbox import experiments, frozen_prefix, model_folder
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
 from toolbox.photos.folder import open_folder
-from toolbox.photos.split import split_photos
+from toolbox.photos.split import split_folder
 from toolbox.terminal.arguments import ArgumentParser, positive_int
 from toolbox.terminal.run import run_main
 from toolbox.terminal.tensorflow_start import load_tensorflow
@@ -46,7 +46,7 @@ def some_of_each(photos, count, seed):
 
 def accuracy_with(count, epochs, seed, folder, weights, work_dir):
     """训练一次，返回测试准确率；照片不够则 None。"""
-    parts = split_photos(folder.photos, 0, TEST, seed)
+    parts = split_folder(folder, 0, TEST, seed)
     chosen = some_of_each(parts["train"], count, seed)
     if chosen is None:
         return None
@@ -71,7 +71,7 @@ def learning_curve(images_dir, weights, args):
             if None not in measured:
                 rows.append({"per_class": count, "epochs": epochs, "test": experiments.mean_and_range(measured)})
                 print(f"每类 {count} 张，{epochs} 轮：{rows[-1]['test']}", flush=True)
-    test_photos = len(split_photos(folder.photos, 0, TEST, 0)["test"])
+    test_photos = len(split_folder(folder, 0, TEST, 0)["test"])
     return {"class_names": folder.class_names, "test_photos": test_photos, "rows": rows}
 
 

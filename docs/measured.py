@@ -160,11 +160,11 @@ def few_photos():
     """每类几张照片，第 1 课在同样的测试照片上的准确率（few_photos.json）。"""
     folders = load("few_photos.json")["folders"]
     epochs = sorted({row["epochs"] for folder in folders for row in folder["rows"]})
-    found, header = {}, ["每类张数"]
-    for folder in folders:
+    header = ["每类张数"]
+    found = {}
+    for number, folder in enumerate(folders):
         names = folder["class_names"]
         header += [f"{len(names)} 类（{names[0]} 等），{count} 轮" for count in epochs]
-    for number, folder in enumerate(folders):
         for row in folder["rows"]:
             test = row["test"]
             text = f"{test['mean']:.2f}（{spread(test['values'], 2)}）"

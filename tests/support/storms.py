@@ -58,7 +58,7 @@ def contents(folder):
     它就留下了。那不是课程写的，也认不出是谁的，所以不算（仍须是这 4 个字节）。
     """
     found = {}
-    for path in sorted(Path(folder).rglob("*")):
+    for path in sorted(folder.rglob("*")):
         content = path.read_bytes() if path.is_file() else None
         if path.parent != folder / "tmp" or content != TEMPFILE_PROBE:
             found[path.relative_to(folder).as_posix()] = content
