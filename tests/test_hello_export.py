@@ -2,9 +2,12 @@
 
 import csv
 import json
+import pickle
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import hello_export
 from toolbox import litert_model
 from toolbox.export import certificate, runtimes
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import sha256_of
 
 pytestmark = pytest.mark.slow  # 五种格式都要转换、运行
 CLASSES = ["daisy", "roses", "tulips"]
@@ -76,9 +80,11 @@ def exported(model_dir, tmp_path_factory):
 
 
 def test_every_format_is_certified_on_every_held_out_photo(exported):
-    rows, kept = certificate.read(exported)
+    rows, kept, images_dir = certificate.read(exported)
     assert list(rows) == list(hello_export.FORMATS)
-    assert kept["names"].tolist() == [f"{name}/{i}.jpg" for name in CLASSES for i in range(HELD_OUT)]
+    names = [f"{name}/{i}.jpg" for name in CLASSES for i in range(HELD_OUT)]
+    assert kept["names"].tolist() == names
+    assert kept["sha256"].tolist() == [sha256_of(Path(images_dir) / name) for name in names]
     for format, entry in rows.items():
         assert entry["photos"] == 3 * HELD_OUT and entry["bytes"] > 0 and entry["sha256"]
         if format in certificate.EXACT:
@@ -169,25 +175,94 @@ def test_a_large_loss_of_accuracy_is_said(format, says):
     assert certificate.advice(format, entry | {"accuracy": 0.881}) is None
 
 
-def test_verify_again_later(model_dir, exported, capsys):
-    hello_export.main([str(model_dir), "--verify", str(exported)])
+@pytest.fixture
+def taken_away(exported, photos, tmp_path):
+    """另一台机器：只有导出的文件夹与照片，都换了地方，没有模型文件夹。"""
+    shutil.copytree(photos, tmp_path / "photos")
+    return shutil.copytree(exported, tmp_path / "export"), tmp_path / "photos"
+
+
+def verify(export, photos):
+    hello_export.main(["--verify", str(export), "--images-dir", str(photos)])
+
+
+def test_verify_again_later_where_only_the_export_and_the_photos_are(taken_away, capsys):
+    verify(*taken_away)
     assert capsys.readouterr().out.count("与当时相同") == len(hello_export.FORMATS)
 
 
-def test_verify_notices_a_changed_file(model_dir, exported, tmp_path):
-    import shutil
-
-    copy = tmp_path / "copy"
-    shutil.copytree(exported, copy)
-    with open(copy / "litert" / "model.tflite", "r+b") as file:
+def test_verify_notices_a_changed_file(taken_away):
+    export, photos = taken_away
+    with open(export / "litert" / "model.tflite", "r+b") as file:
         file.seek(5000)
         file.write(b"x")
     with pytest.raises(UserError, match="litert model.tflite 变了"):
-        hello_export.main([str(model_dir), "--verify", str(copy)])
+        verify(export, photos)
 
 
-def test_what_serving_would_receive_is_answered(model_dir, exported, capsys):
-    hello_export.main([str(model_dir), "--verify", str(exported), "--serve-check"])
+def test_verify_names_photos_that_are_gone_or_changed(taken_away):
+    export, photos = taken_away
+    (photos / "roses" / "1.jpg").unlink()
+    shutil.copyfile(photos / "daisy" / "0.jpg", photos / "tulips" / "2.jpg")
+    with pytest.raises(UserError, match=r"有 2 张照片不见了或变了，如 roses/1\.jpg、tulips/2\.jpg"):
+        verify(export, photos)
+
+
+class Dangerous:
+    def __reduce__(self):
+        return print, ("运行了",)
+
+
+def without_keras(export):
+    kept = dict(np.load(export / certificate.KEPT))
+    np.savez(export / certificate.KEPT, **{name: value for name, value in kept.items() if name != "keras"})
+
+
+def one_row_less(export):
+    kept = dict(np.load(export / certificate.KEPT))
+    np.savez(export / certificate.KEPT, **kept | {"litert": kept["litert"][1:]})
+
+
+BAD_EXPORTS = [
+    lambda export: (export / certificate.FILE).unlink(),
+    lambda export: (export / certificate.KEPT).unlink(),
+    lambda export: (export / certificate.FILE).write_text("[]", encoding="utf-8"),
+    lambda export: (export / certificate.FILE).write_text('{"formats": {"litert": 3}}', encoding="utf-8"),
+    lambda export: (export / certificate.FILE).write_text('{"formats": {}}', encoding="utf-8"),
+    lambda export: (export / certificate.KEPT).write_bytes(b"PK\x03\x04"),
+    lambda export: (export / certificate.KEPT).write_bytes(pickle.dumps(Dangerous())),
+    lambda export: np.savez_compressed(export / certificate.KEPT, **np.load(export / certificate.KEPT)),
+    without_keras,
+    one_row_less,
+]
+
+
+@pytest.mark.parametrize("spoil", BAD_EXPORTS)
+def test_a_damaged_export_is_one_line(taken_away, capsys, spoil):
+    spoil(taken_away[0])
+    with pytest.raises(UserError, match="已损坏"):
+        verify(*taken_away)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda model: (model / "predictions.csv").unlink(), "缺 .*predictions.csv"),
+        (lambda model: (model / "model.keras").write_bytes(b"x"), "打不开 .*model.keras，多半已损坏"),
+        (lambda model: (model / "metrics.json").write_text("{", encoding="utf-8"), "metrics.json 读不懂"),
+    ],
+)
+def test_a_half_deleted_model_folder_is_one_line_and_nothing_is_written(model_dir, tmp_path, spoil, said):
+    model = shutil.copytree(model_dir, tmp_path / "model")
+    spoil(model)
+    with pytest.raises(UserError, match=said):
+        hello_export.main([str(model), "--out", str(tmp_path / "out"), "--formats", "litert"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_serving_would_receive_is_answered(exported, capsys):
+    hello_export.main(["--verify", str(exported), "--serve-check"])
     said = capsys.readouterr().out
     assert '"signature_name": "serving_default", "instances": [[[[' in said
     assert '"signature_name": "jpeg", "instances": [{"b64": "' in said

@@ -15,7 +15,6 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 import io
 import shutil
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from toolbox.terminal.tensorflow_start import without_native_messages
 from toolbox.terminal.text import visible
 
 FORMATS = tuple(runtimes.FILES)
+BATCH = 256  # Keras 一次算这么多张留出的照片：内存与张数无关
 CALIBRATION_PHOTOS = 100  # int8 看这么多张训练照片，定下每一层数值的范围
 SERVED = 4  # --serve-check 发几张
 
@@ -45,8 +45,8 @@ def parse_arguments(argv):
     listed = f"导出哪些格式：{'、'.join(FORMATS)}；不写就是全部"
     add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), metavar="FORMAT", help=f"{listed}%(default).0s")
     add("--out", default=str(OUTPUT_DIR / "export"), metavar="DIR", help="写在哪里，每个格式一个子文件夹")
-    add("--images-dir", metavar="DIR", help="训练时用的照片文件夹；不写就用模型文件夹里记下的")
-    add("--verify", metavar="DIR", help="不导出，再验一次以前的导出，也可以在另一台机器上")
+    add("--images-dir", metavar="DIR", help="训练时用的照片文件夹；不写就用记下的")
+    add("--verify", metavar="DIR", help="不导出，再验一次以前的导出；在另一台机器上也行，不需要模型文件夹")
     add("--serve-check", action="store_true", help="照 TensorFlow Serving 收到的样子，给 SavedModel 发几个请求")
     return parser.parse_args(argv)
 
@@ -164,6 +164,14 @@ def export(format, model, labels, folder, training):
         shutil.copyfile(drawn / "sunflowers" / "0000.jpg", folder / "photo.jpg")
 
 
+def keras_answers(model, pixels_file):
+    """训练好的 Keras 模型在各张照片上的概率；预处理照训练时的做法另算一遍，导出的模型里忘了哪一步都瞒不过去。"""
+    pixels = np.load(pixels_file, mmap_mode="r")
+    batches = (pixels[start : start + BATCH].astype(np.float32) for start in range(0, len(pixels), BATCH))
+    prepare = keras.applications.mobilenet_v2.preprocess_input
+    return np.concatenate([model.predict(prepare(batch), verbose=0) for batch in batches])
+
+
 def export_all(out, formats, folder, photos):
     """导出各个格式，逐张与 Keras 比对，写证书。返回 {格式: 证书的一行}。
 
@@ -173,45 +181,43 @@ def export_all(out, formats, folder, photos):
     trained = model_folder.load_keras_model(folder / model_folder.MODEL_FILE)
     model = with_preprocessing(trained)
     labels = model_folder.read_labels(folder)
-    pixels = photos.pixels()
-    prepared = keras.applications.mobilenet_v2.preprocess_input(pixels.astype(np.float32))  # 照训练时的做法，另算一遍
-    expected = trained.predict(prepared, verbose=0)
-    kept = {"names": np.array(photos.names), "true": photos.true, "keras": expected}
-    rows = {}
-    with temporary_folder("pixels") as folder:
-        np.save(folder / "pixels.npy", pixels)
+    rows, answers = {}, {}
+    with temporary_folder("pixels") as temporary:
+        pixels_file = temporary / "pixels.npy"
+        photos.write_pixels(pixels_file)
+        answers["keras"] = expected = keras_answers(trained, pixels_file)
         for format in formats:
-            print(f"{format}：导出，再在 {len(pixels)} 张留出的照片上与 Keras 比对……", flush=True)
+            print(f"{format}：导出，再在 {len(expected)} 张留出的照片上与 Keras 比对……", flush=True)
             export(format, model, labels, out / format, photos.training)
-            measured = runtimes.measure(format, out / format, folder / "pixels.npy")
+            measured = runtimes.measure(format, out / format, pixels_file)
             certificate.check_exact(format, measured[0], expected, photos.names)
             rows[format] = certificate.row(format, out / format, measured, expected, photos.true)
-            kept[format] = measured[0]
-    certificate.write(out, rows, kept)
+            answers[format] = measured[0]
+    certificate.write(out, rows, answers, photos)
     return rows
 
 
-def verify(out, photos):
-    """再验一次 out 里的每个格式：文件没有变，答案与当时的相同。
+def verify(out, images_dir):
+    """再验一次 out 里的每个格式：文件没有变，答案与当时的相同。返回留出的照片（HeldOut）。
 
     Raises:
-        UserError: 有哪个不同。
+        UserError: 有哪个不同，或找不到当时的照片。
     """
-    rows, kept = certificate.read(out)
-    if kept["names"].tolist() != photos.names:
-        raise UserError(f"{visible(out)} 不是这个模型文件夹导出的：留出的照片不同。请写出当时的 MODEL_DIR。")
+    rows, kept, recorded = certificate.read(out)
+    photos = held_out.find_again(kept, images_dir or recorded)
     problems = []
-    with temporary_folder("pixels") as folder:
-        np.save(folder / "pixels.npy", photos.pixels())
+    with temporary_folder("pixels") as temporary:
+        photos.write_pixels(temporary / "pixels.npy")
         for format in usable(rows):
             problem = certificate.problem_with(format, out / format, rows[format], None, kept)
             if problem is None:  # 文件没有变，才去运行它
-                answers = runtimes.measure(format, out / format, folder / "pixels.npy")[0]
+                answers = runtimes.measure(format, out / format, temporary / "pixels.npy")[0]
                 problem = certificate.problem_with(format, out / format, rows[format], answers, kept)
             print(f"{format}：{problem or '与当时相同'}", flush=True)
             problems += [f"{format} {problem}"] if problem else []
     if problems:
         raise UserError(f"{visible(out)} 与导出时不同：{'；'.join(problems)}。请重新导出。")
+    return photos
 
 
 def serve_check(out, photos):
@@ -248,15 +254,16 @@ def report(rows, out):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    folder = Predictor(args.model_dir).folder  # 打得开就说明模型文件夹完整
-    target = absolute(args.verify) if args.verify else target_folder(args.out)
-    formats = [] if args.verify else usable(args.formats)
-    photos = held_out.find(folder, args.images_dir)
     if args.verify:
-        verify(target, photos)
+        target = absolute(args.verify)
+        photos = verify(target, args.images_dir)
     else:
+        folder = Predictor(args.model_dir).folder  # 打得开就说明模型文件夹完整
+        target = target_folder(args.out)
+        formats = usable(args.formats)
+        photos = held_out.find(folder, args.images_dir)
         with folder_written_aside(target) as out:
-            rows = export_all(out, formats, Path(folder), photos)
+            rows = export_all(out, formats, folder, photos)
         report(rows, target)
     if args.serve_check:
         serve_check(target, photos)

@@ -19,7 +19,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from toolbox.frozen_prefix.options import add_feature_options
 from toolbox.photo_check.changes import read_changes
@@ -62,12 +62,14 @@ def measure(pixels):
     Returns:
         (亮度, 清晰度)。
     """
-    brightest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
-    darker = np.bincount(brightest.ravel(), minlength=256).cumsum()  # 有几个像素不比它亮
-    brightness = np.searchsorted(darker, 0.95 * brightest.size)
-    gray = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
+    image = Image.fromarray(pixels)
+    red, green, blue = image.split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    darker = np.cumsum(brightest.histogram())  # 有几个像素不比它亮
+    brightness = np.searchsorted(darker, 0.95 * darker[-1])
+    gray = np.asarray(image.convert("L"), np.int16)
     around = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:]
-    return brightness, (around - 4 * gray[1:-1, 1:-1]).var()
+    return brightness, (around - 4 * gray[1:-1, 1:-1]).astype(np.float32).var()
 
 
 def suspicious(width, height, brightness, sharpness):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import hello_export
+import hello_web_page
 from conftest import LESSONS_DIR, random_pixels, save_jpeg
 from small_model import LABELS, SIZE, keras_probabilities, make_old
 from toolbox import model_folder, none_of_these
@@ -168,6 +170,15 @@ def test_a_bad_folder_is_one_clear_line(copied, spoil, said):
     with pytest.raises(UserError, match=said) as raised:
         Predictor(copied)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("lesson", [hello_export, hello_web_page])
+@pytest.mark.parametrize(("spoil", "said"), BAD_FOLDERS)
+def test_what_takes_a_model_away_refuses_a_bad_folder_and_writes_nothing(copied, tmp_path, lesson, spoil, said):
+    spoil(copied)
+    with pytest.raises(UserError, match=said):
+        lesson.main([str(copied), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_features_of_another_model_are_refused(copied):

@@ -8,13 +8,13 @@ Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。�
 
 import json
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.records import read_arrays
 from toolbox.terminal.text import visible
 
 THRESHOLDS_FILE = "thresholds.json"
@@ -206,7 +206,8 @@ def load(folder):
     try:
         read = json.loads(thresholds.read_text(encoding="utf-8"))
         numbers = {name: float(read[name]) for name in _NUMBERS} | {"neighbours": int(read["neighbours"])}
-        knowledge = Knowledge(**numbers, **_read_arrays(features))
+        arrays = read_arrays(features)
+        knowledge = Knowledge(**numbers, **{name: arrays[name] for name in ("features", "labels")})
         _check(knowledge)
     except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
         raise UserError(
@@ -214,15 +215,6 @@ def load(folder):
             "或两个都删掉：那样不再说都不像，概率也不校准。"
         ) from error
     return knowledge
-
-
-def _read_arrays(path):
-    """npz 里的两个数组；不压缩，所以内容不会比文件大。不允许 pickle。"""
-    with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("压缩过的不是课程写的")
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("features", "labels")}
 
 
 def _check(knowledge):

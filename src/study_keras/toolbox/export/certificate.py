@@ -1,6 +1,5 @@
 """证书：每个格式在每张留出的照片上，与 Keras 的答案差多少。"""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,11 @@ import numpy as np
 from toolbox.export import runtimes
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
+from toolbox.terminal.records import read_arrays, read_json, write_json
 from toolbox.terminal.text import visible
 
 FILE = "certificate.json"
-KEPT = "predictions.npz"  # 各格式与 Keras 的概率，--verify 用
+KEPT = "predictions.npz"  # 各格式与 Keras 的概率，留出的照片的清单，--verify 用
 EXACT = ("savedmodel", "litert", "onnx")  # 这几种是 float32，应当答得一样
 CLEAR_LEAD = 0.01  # 最大的两个概率差得比这还少，谁排第一不算数
 ACCURACY_LOSS = 0.02  # 量化之后准确率最多低这么多
@@ -88,27 +88,44 @@ def table(rows):
     return "\n".join(lines)
 
 
-def write(folder, rows, kept):
-    """certificate.json 与 predictions.npz。kept：{格式或 keras: 概率}，以及 names、true。"""
-    text = json.dumps({"clear_lead": CLEAR_LEAD, "formats": rows}, ensure_ascii=False, indent=2)
-    (Path(folder) / FILE).write_text(text + "\n", encoding="utf-8")
-    np.savez(Path(folder) / KEPT, **kept)
+def write(folder, rows, answers, photos):
+    """写 certificate.json 与 predictions.npz。
+
+    Args:
+        rows: {格式: 证书的一行}。
+        answers: {格式或 keras: 概率}。
+        photos: HeldOut。
+    """
+    about = {"clear_lead": CLEAR_LEAD, "images_dir": photos.root, "formats": rows}
+    write_json(Path(folder) / FILE, about)
+    sha256s = [photo.sha256 for photo in photos.photos]
+    np.savez(Path(folder) / KEPT, names=np.array(photos.names), true=photos.true, sha256=np.array(sha256s), **answers)
 
 
 def read(folder):
-    """读回 (各格式的行, 留下的答案)。
+    """读回 (各格式的行, 留下的答案与照片的清单, 导出时的照片文件夹)。
 
     Raises:
         UserError: 不是导出的文件夹，或已损坏。
     """
+    about = read_json(Path(folder) / FILE) or {}
     try:
-        rows = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))["formats"]
-        with np.load(Path(folder) / KEPT, allow_pickle=False) as kept:
-            return {name: rows[name] for name in runtimes.FILES if name in rows}, dict(kept)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(
-            f"{visible(folder)} 不是第 6 课导出的文件夹，或已损坏（{visible(error)[:100]}）。请检查路径。"
-        ) from None
+        rows = {name: about["formats"][name] for name in runtimes.FILES if name in about["formats"]}
+        kept = read_arrays(Path(folder) / KEPT)
+        _check(rows, kept)
+    except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
+        raise UserError(f"{visible(folder)} 不是第 6 课导出的文件夹，已损坏，或是以前的版本导出的。请检查路径，或重新导出。") from error
+    return rows, kept, about.get("images_dir")
+
+
+def _check(rows, kept):
+    """各行与留下的答案对得上；对不上则抛出异常。"""
+    count = len(kept["keras"])
+    lengths = [len(kept[name]) for name in ("names", "true", "sha256")]
+    shapes = [kept[format].shape for format in rows]
+    hashes = all(isinstance(hash, str) for row in rows.values() for hash in row["sha256"].values())
+    if not (rows and hashes and lengths == [count] * 3 and shapes == [kept["keras"].shape] * len(rows)):
+        raise ValueError("证书与留下的答案对不上")
 
 
 def problem_with(format, folder, entry, probabilities, kept):

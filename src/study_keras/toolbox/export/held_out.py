@@ -1,18 +1,21 @@
-"""模型文件夹没有拿来训练的照片（predictions.csv 里的），以及训练过的照片。"""
+"""没有拿来训练的照片：导出时由模型文件夹找到，再验时由导出的文件夹里留下的清单找到。"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from toolbox.held_out import find_held_out
-from toolbox.photos.folder import checked_pixels
+from toolbox.photos.folder import Photo, checked_pixels, find_root
 from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import sha256_of
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
 SIZE = (224, 224)
 _SAY_WHERE = "请用 --images-dir 指明训练时的照片文件夹。"
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -20,20 +23,24 @@ class HeldOut:
     """留出的照片。
 
     Attributes:
+        root: 照片文件夹。
         names: 相对于照片文件夹的文件名，顺序同 predictions.csv。
         true: int (n,)，真实类别是模型的第几个输出。
         photos: Photo 的列表，顺序同 names。
-        training: 训练过的照片，Photo 的列表。
+        training: 训练过的照片，Photo 的列表；再验时为空。
     """
 
+    root: Path
     names: list
     true: np.ndarray
     photos: list
     training: list
 
-    def pixels(self):
-        """uint8 (n, 224, 224, 3)，与训练时读法相同。"""
-        return np.stack(list(map_in_threads(pixels_of, self.photos)))
+    def write_pixels(self, path):
+        """把各张的像素写进 path：.npy，uint8 (n, 224, 224, 3)，与训练时读法相同；占的内存与张数无关。"""
+        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(self.photos), *SIZE, 3))
+        for row, photo in enumerate(map_in_threads(pixels_of, self.photos)):
+            pixels[row] = photo
 
 
 def pixels_of(photo):
@@ -56,7 +63,33 @@ def find(folder, images_dir=None):
     if found.why:
         raise UserError(f"{found.why}{_SAY_WHERE}")
     if found.gone:
-        shown = "、".join(map(visible, found.gone[:5]))
+        shown = "、".join(map(visible, found.gone[:_NAMED]))
         raise UserError(f"{visible(found.root)} 里少了 {len(found.gone)} 张留出的照片，如 {shown}。{_SAY_WHERE}")
     true = np.array([run.output_of[row.true] for row in found.rows])
-    return HeldOut([row.file for row in found.rows], true, found.photos, found.training)
+    return HeldOut(found.root, [row.file for row in found.rows], true, found.photos, found.training)
+
+
+def find_again(kept, images_dir):
+    """按导出时留下的清单找到同样的照片，不需要模型文件夹：在另一台机器上也能再验。
+
+    Args:
+        kept: certificate.read 的第二项：names、true、sha256。
+        images_dir: 照片文件夹现在在哪里。
+
+    Raises:
+        UserError: 少了几张，或内容不同；点名。
+    """
+    root = find_root(images_dir)
+    names = kept["names"].tolist()
+    different = [
+        name
+        for name, sha256 in zip(names, kept["sha256"].tolist(), strict=True)
+        if not (root / name).is_file() or sha256_of(root / name) != sha256
+    ]
+    if different:
+        shown = "、".join(map(visible, different[:_NAMED]))
+        raise UserError(f"{visible(root)} 里有 {len(different)} 张照片不见了或变了，如 {shown}。{_SAY_WHERE}")
+    photos = [
+        Photo(str(root / name), "", sha256, sha256) for name, sha256 in zip(names, kept["sha256"].tolist(), strict=True)
+    ]
+    return HeldOut(root, names, kept["true"], photos, [])

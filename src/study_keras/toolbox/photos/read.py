@@ -64,7 +64,9 @@ def read_file(path):
             raise PhotoError("不是普通文件（是管道、设备之类）")
         if status.st_size > MOST_FILE_BYTES:
             raise PhotoError(f"文件太大（{status.st_size / 1e6:.0f} MB，最多 {MOST_FILE_BYTES / 1e6:.0f} MB）")
-        data = file.read(MOST_FILE_BYTES)
+        data = file.read(status.st_size + 1)  # 要 MOST_FILE_BYTES，Python 就先备下那么多内存，每张都备一次
+        if len(data) > status.st_size:  # 还在变大
+            data += file.read(MOST_FILE_BYTES)
     if Path(path).suffix.lower() in formats.RAW_SUFFIXES and formats.sniff(data) in ("TIFF", None):
         raise PhotoError(_RAW)
     return data

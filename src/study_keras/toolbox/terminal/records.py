@@ -1,8 +1,11 @@
-"""小记录：JSON 与 CSV。写在旁边再改名；读的时候不信任，读者与别的程序都可能改过它们。"""
+"""小记录：JSON、CSV 与数组。写在旁边再改名；读的时候不信任，读者与别的程序都可能改过它们。"""
 
 import csv
 import json
 import os
+import zipfile
+
+import numpy as np
 
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import written_aside
@@ -55,6 +58,19 @@ def read_csv(path):
             return [dict(zip(header, map(_value, row), strict=True)) for row in rows]
     except (csv.Error, ValueError):
         raise UserError(f"{visible(path)} 读不懂，可能被改坏了。请用别处的备份，或重新训练。") from None
+
+
+def read_arrays(path):
+    """读 np.savez 写的文件，返回 {名字: 数组}。不允许 pickle；课程写的不压缩，所以内容不会比文件大。
+
+    Raises:
+        OSError, ValueError, EOFError, zipfile.BadZipFile 等：打不开，或读不懂；坏的 zip 与 npy 的异常五花八门。
+    """
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("压缩过的不是课程写的")
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _cell(value):
