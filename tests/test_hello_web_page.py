@@ -6,6 +6,7 @@ import re
 import shutil
 import urllib.error
 import urllib.request
+import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import hello_web_page
 from browser import FAKE_CAMERA, as_data, chromium, served
 from conftest import random_pixels
 from toolbox import litert_model, model_folder_reader, none_of_these
+from toolbox.photos.folder import open_folder
 from toolbox.photos.read import read_photo
 from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
@@ -110,17 +112,17 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """open_page(app, **options)：打开应用，等它准备好；离开时检查一个向外的请求也没有，一个错也没有。"""
+    """open_page(app, name)：打开应用的一页，等它准备好；离开时检查一个向外的请求也没有，一个错也没有。"""
     pages = []
 
-    def open_it(url, **options):
+    def open_it(url, name="", **options):
         page = browser.new_context(**options).new_page()
         page.outside, page.errors = [], []
         page.on("request", lambda request: page.outside.append(request.url))
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.on("console", lambda message: "Content Security" in message.text and page.errors.append(message.text))
         pages.append((page, url))
-        page.goto(url)
+        page.goto(url + name)
         said(page, "准备好了。")
         return page
 
@@ -135,6 +137,12 @@ def open_page(browser):
 def page(make_app, open_page):
     with served(make_app("seq")) as url:
         yield open_page(url)
+
+
+@pytest.fixture
+def teaching(make_app, open_page):
+    with served(make_app("seq")) as url:
+        yield open_page(url, "teach.html")
 
 
 def said(page, text):
@@ -373,7 +381,7 @@ def test_the_folder_is_the_app(make_app, trained):
     assert (app / "model.tflite").read_bytes() == (trained("seq") / "model.tflite").read_bytes()
     assert sorted(path.name for path in (app / "samples").iterdir()) == sorted(about["samples"])
     assert {path.name for path in (app / "litert" / "wasm").iterdir()} == set(litertjs.WASM)
-    for name in ("index.html", "app.js", "style.css"):
+    for name in (path.name for path in hello_web_page.PAGE_DIR.iterdir()):
         assert not re.search(r"https?://|//[a-z]+\.[a-z]", (app / name).read_text(encoding="utf-8"))
 
 
@@ -423,6 +431,148 @@ def test_server_types_no_listing_and_nothing_outside(make_app):
         for name in ("samples/", "../seq/app.json", "%2e%2e/%2e%2e/etc/passwd"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(url + name)
+
+
+LEARN = """async ([features, labels, classes, others]) => {
+    const { learn, crossValidated } = await import("./softmax.js");
+    const rows = features.map((each) => Float32Array.from(each));
+    const head = learn(rows, labels, classes);
+    return [others.map((each) => head.probabilities(Float32Array.from(each))), crossValidated(rows, labels, classes)];
+}"""
+
+
+def test_the_head_learned_in_the_page_is_logistic_regression(teaching):
+    """与 scikit-learn 的逻辑回归同样的概率；交叉验证的每一份也相同。"""
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(0)
+    labels = np.arange(45) % 3
+    centers = random.normal(size=(3, 40))
+    features = np.abs(centers[labels] + random.normal(size=(45, 40)))
+    others = np.abs(centers[labels[:9]] + random.normal(size=(9, 40)))
+    learned, answers = teaching.evaluate(LEARN, [features.tolist(), labels.tolist(), 3, others.tolist()])
+
+    mean = features.mean(axis=0)
+    scale = 1 / np.linalg.norm(features - mean, axis=1).mean()
+
+    def inputs(rows):
+        return np.c_[(rows - mean) * scale, np.ones(len(rows))]
+
+    def fit(rows):
+        regression = LogisticRegression(C=1 / (0.01 * len(rows)), fit_intercept=False, tol=1e-8, max_iter=10_000)
+        return regression.fit(inputs(features[rows]), labels[rows])
+
+    np.testing.assert_allclose(learned, fit(np.arange(45)).predict_proba(inputs(others)), atol=2e-3)
+    fold = np.arange(45) // 3 % 5
+    for held in range(5):
+        expected = fit(np.flatnonzero(fold != held)).predict(inputs(features[fold == held]))
+        assert np.array(answers)[fold == held].tolist() == expected.tolist()
+
+
+def card(page, number):
+    return page.locator("#classes > li").nth(number)
+
+
+def teach(page, number, name, files):
+    """给第 number 样起名字、选照片，等每一张都放进去。"""
+    card(page, number).locator("input[type=text]").fill(name)
+    card(page, number).locator("input[type=file]").set_input_files(files)
+    page.wait_for_function(
+        "([n, count]) => document.querySelectorAll('#classes > li')[n].querySelectorAll('img').length === count",
+        arg=[number, len(files)],
+    )
+
+
+def tinted(folder, channel, count):
+    """偏一种颜色的照片，没有训练过的特征也分得清。"""
+    folder.mkdir()
+    for i in range(count):
+        pixels = random_pixels(10 * i + channel) // 3
+        pixels[..., channel] += 150
+        Image.fromarray(pixels).save(folder / f"{i:02}.jpg", quality=95)
+    return sorted(folder.iterdir())
+
+
+def test_teaching_learns_and_what_is_downloaded_is_a_folder_for_lesson_1(teaching, tmp_path):
+    given = {name: tinted(tmp_path / name, channel, 13) for channel, name in ((0, "偏红"), (2, "偏蓝"))}
+    for number, (name, files) in enumerate(given.items()):
+        teach(teaching, number, name, files[:12])
+    teaching.click("#learn")
+    said(teaching, "学好了：2 样，24 张")
+    teaching.locator("#report li").nth(2).wait_for()
+    first, *each = teaching.locator("#report li").all_inner_texts()
+    right, total = map(int, re.search(r"认对 (\d+)/(\d+)", first).groups())
+    assert total == 24 and right >= 22
+    assert [line.split("：")[0] for line in each] == [*given]
+    teaching.set_input_files("#try", given["偏蓝"][12])
+    said(teaching, "偏蓝，")
+    assert teaching.locator("#bars li").count() == 2
+    with teaching.expect_download() as started:
+        teaching.click("#download")
+    started.value.save_as(tmp_path / "photos.zip")
+    with zipfile.ZipFile(tmp_path / "photos.zip") as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path)
+    folder = open_folder(tmp_path / "photos")
+    assert folder.class_names == sorted(given) and len(folder.photos) == 24 and not folder.problems
+    for name, files in given.items():
+        for i, file in enumerate(files[:12], start=1):
+            assert (tmp_path / "photos" / name / f"{i:03}.jpeg").read_bytes() == file.read_bytes()
+
+
+def test_teaching_compares_with_the_head_of_the_model(teaching, all_flowers):
+    for number, name in enumerate(("daisy", "roses")):  # 原来的模型也有的类别
+        teach(teaching, number, name, sorted((all_flowers / name).glob("*.jpg"))[:4])
+    teaching.click("#learn")
+    teaching.locator("#report li", has_text="原来的模型也认得的 8 张").wait_for()
+
+
+def test_teaching_says_what_is_missing(teaching, all_flowers):
+    files = sorted((all_flowers / "roses").glob("*.jpg"))[:3]
+    teaching.click("#learn")
+    said(teaching, "至少要两样")
+    teach(teaching, 0, "", files)
+    teaching.click("#learn")
+    said(teaching, "没有名字")
+    for name in ("a/b", "..", "a:b", "尾 "):
+        card(teaching, 0).locator("input[type=text]").fill(name)
+        teaching.click("#learn")
+        said(teaching, "不能作名字" if name != "尾 " else "至少要两样")
+    teach(teaching, 1, "尾", files)
+    teaching.click("#learn")
+    said(teaching, "名字相同")
+    card(teaching, 1).locator("input[type=text]").fill("头")
+    for _ in range(2):
+        card(teaching, 1).locator("li button").first.click()
+    teaching.click("#learn")
+    said(teaching, "头 只有 1 张照片：每样至少 2 张")
+    card(teaching, 1).locator("input[type=file]").set_input_files(
+        [{"name": "坏.jpg", "mimeType": "image/jpeg", "buffer": b"x"}]
+    )
+    said(teaching, "坏.jpg 读不出来：不是能识别的图片")
+    assert teaching.is_disabled("#try") and not teaching.is_visible("#download")
+
+
+def test_teaching_with_the_camera(teaching):
+    card(teaching, 0).get_by_text("连拍 10 张").click()
+    card(teaching, 0).locator("img").nth(9).wait_for(state="attached")
+    card(teaching, 1).get_by_text("拍一张").click()
+    card(teaching, 1).locator("img").nth(0).wait_for(state="attached")
+    card(teaching, 1).get_by_text("拍一张").click()
+    card(teaching, 1).locator("img").nth(1).wait_for(state="attached")
+    for number, name in enumerate(("一", "二")):
+        card(teaching, number).locator("input[type=text]").fill(name)
+    teaching.click("#learn")
+    said(teaching, "学好了：2 样，12 张")
+    teaching.locator("#bars li").nth(1).wait_for()  # 画面随时认着
+    teaching.click("#camera")
+    assert teaching.evaluate("document.getElementById('video').srcObject") is None
+
+
+def test_teaching_fits_a_phone(make_app, open_page):
+    with served(make_app("seq")) as url:
+        page = open_page(url, "teach.html", viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def test_every_held_out_real_photo_is_answered_as_in_python(

@@ -2,12 +2,11 @@
 
 import { Camera } from "./camera.js";
 import { loadAbout, loadModel, order } from "./model.js";
+import { element, inItem, percent, say, showBars, summary, visible } from "./page.js";
 import { decodePhoto, modelInput, PhotoError } from "./pixels.js";
 
-const SHOWN = 5;
 const LONGEST_SIDE = 1200; // 屏幕上的照片最长的一边
 const DARKEST = 150; // 与答案无关的地方变多暗，最多 255
-const element = (id) => document.getElementById(id);
 const about = loadAbout();
 export const loading = loadModel(about); // 测试也用它
 const camera = new Camera(element("video"));
@@ -147,19 +146,11 @@ function showAnswer(model, answer, milliseconds, note = "") {
   const time = `这张用了 ${milliseconds} 毫秒，其中模型 ${Math.round(answer.milliseconds)} 毫秒。`;
   say(`${sentence(model, answer)}。${note}${time}`, Boolean(note));
   element("photo").setAttribute("aria-label", `照片：${sentence(model, answer)}`);
-  showBars(model, answer);
+  showBoth(model, answer);
 }
 
-function showBars(model, { probabilities, known }) {
-  element("bars").replaceChildren(...order(probabilities).slice(0, SHOWN).map((i) => {
-    const fill = document.createElement("div");
-    fill.style.width = `${100 * probabilities[i]}%`;
-    const track = document.createElement("div");
-    track.className = "track";
-    track.setAttribute("aria-hidden", "true");
-    track.append(fill);
-    return inItem(inSpan(visible(model.labels[i])), inSpan(percent(probabilities[i])), track);
-  }));
+function showBoth(model, { probabilities, known }) {
+  showBars(model.labels, probabilities);
   element("bars").classList.toggle("doubted", !known);
   element("unknown").hidden = known;
   element("result").hidden = false;
@@ -207,7 +198,7 @@ async function openCamera(turned = false) {
   const model = await loading;
   camera.watch(async (source, width, height) => {
     const answer = await ask(model, source, width, height, 1);
-    if (camera.isOpen) showBars(model, answer);
+    if (camera.isOpen) showBoth(model, answer);
   });
 }
 
@@ -230,31 +221,4 @@ function sentence(model, { probabilities, known }) {
   const [best] = order(probabilities);
   const label = `${visible(model.labels[best])}，${percent(probabilities[best])}`;
   return known ? label : `都不像（最接近的是 ${label}）`;
-}
-
-function summary(labels) {
-  const names = labels.slice(-SHOWN).map(visible).join("、");
-  return labels.length > SHOWN ? `${names} 等 ${labels.length} 类` : names;
-}
-
-const percent = (value) => `${(100 * value).toFixed(1)}%`;
-
-/** 看不见、会改变文字方向的字符写成转义，免得文件名捣乱；内容一律用 textContent，不会当成 HTML。 */
-const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => `\\u${c.codePointAt(0).toString(16)}`);
-
-function inSpan(text) {
-  const span = document.createElement("span");
-  span.textContent = text;
-  return span;
-}
-
-function inItem(...children) {
-  const item = document.createElement("li");
-  item.append(...children);
-  return item;
-}
-
-function say(text, bad = false) {
-  element("status").textContent = text;
-  element("status").classList.toggle("bad", bad);
 }

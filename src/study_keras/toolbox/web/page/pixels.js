@@ -11,7 +11,8 @@ export class PhotoError extends Error {}
 /**
  * 把一个文件解码成正立的位图。
  * @param {Blob} blob
- * @returns {Promise<{bitmap: ImageBitmap, shrink: number, note: string}>} shrink 是缩放之前先缩小几倍（1、2、4、8）
+ * @returns {Promise<{bitmap: ImageBitmap, shrink: number, kind: string, note: string}>}
+ *   shrink 是缩放之前先缩小几倍（1、2、4、8），kind 是格式，也是文件名的后缀
  */
 export async function decodePhoto(blob) {
   if (!blob.size) throw new PhotoError("空文件");
@@ -26,7 +27,7 @@ export async function decodePhoto(blob) {
   }
   const times = Math.floor(Math.min(bitmap.width, bitmap.height) / SHORTEST_SIDE);
   const shrink = kind === "jpeg" ? [8, 4, 2].find((factor) => factor <= times) ?? 1 : 1;
-  return { bitmap, shrink, note: kind === "jpeg" && !isComplete(bytes) ? "这个文件好像不完整" : "" };
+  return { bitmap, shrink, kind, note: kind === "jpeg" && !isComplete(bytes) ? "这个文件好像不完整" : "" };
 }
 
 /** 由开头的几个字节认出格式；名字与类型都可能写错。 */
