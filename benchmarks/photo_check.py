@@ -4,7 +4,7 @@
       [--json docs/results/photo_check.json]
 
 各种运行轮流做 --repeats 遍，取中位数。经典做法的一轮：训练两轮的进程减去训练一轮的进程。画的花从最多的规模开始，
-画好的留在 --work-dir 里。
+画好的留在 --work-dir 里。--only 只做其中几样，--json 里其余的不动。
 """
 
 import json
@@ -28,11 +28,13 @@ from toolbox import drawn_flowers, model_folder
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import read_photo
 from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.records import read_json
 from toolbox.terminal.run import run_main
 
 LESSON = PROJECT_DIR / "src" / "study_keras" / "hello_photo_check.py"
 COUNTS = [4000, 64000]
 FINDINGS = 3  # 有发现时的退出码
+PARTS = ("times", "memory", "found")
 
 
 def check(images_dir, *options):
@@ -108,19 +110,24 @@ def main(argv=None):
     parser.add_argument("--weights", default="auto", metavar="W", help="基础模型的权重")
     parser.add_argument("--repeats", type=positive_int, default=3, metavar="N", help="运行几遍，取中位数")
     parser.add_argument("--counts", type=positive_int, nargs="+", default=COUNTS, help="量内存的各个张数")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="只做哪几样；不写就是全部%(default).0s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="结果写到这个文件")
     args = parser.parse_args(argv)
     args.work_dir.mkdir(parents=True, exist_ok=True)
-    seconds = against_one_epoch(args)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    scale = at_each_count(args)
-    ratios = {name: median[name] / median["epoch"] for name in median}
-    if scale[0]["peak_memory_mb"]:
-        ratios["memory"] = scale[-1]["peak_memory_mb"] / scale[0]["peak_memory_mb"]
-    print("是经典做法一轮的几倍（memory：最多的规模的内存是最少的几倍）：" + str(ratios))
-    found = {"found": found_in(args), "share_found_blurred": sharpness_of_blurred(args.images_dir)}
-    photos = len(open_folder(args.images_dir).photos)
-    results = {"photos": photos, **found, "seconds": median, "all_seconds": seconds, "scale": scale, "ratios": ratios}
+    results = (args.json and read_json(args.json)) or {}
+    results["photos"] = len(open_folder(args.images_dir).photos)
+    results.setdefault("ratios", {})
+    if "times" in args.only:
+        results["all_seconds"] = seconds = against_one_epoch(args)
+        results["seconds"] = median = {name: statistics.median(values) for name, values in seconds.items()}
+        results["ratios"] |= {name: median[name] / median["epoch"] for name in median}
+    if "memory" in args.only:
+        results["scale"] = scale = at_each_count(args)
+        if scale[0]["peak_memory_mb"]:
+            results["ratios"]["memory"] = scale[-1]["peak_memory_mb"] / scale[0]["peak_memory_mb"]
+    if "found" in args.only:
+        results |= {"found": found_in(args), "share_found_blurred": sharpness_of_blurred(args.images_dir)}
+    print(f"是经典做法一轮的几倍（memory：最多的规模的内存是最少的几倍）：{results['ratios']}")
     if args.json:
         model_folder.write_json(args.json, results)
 
