@@ -9,6 +9,7 @@
 import ast
 import json
 import os
+import statistics
 import subprocess
 import sys
 import textwrap
@@ -127,12 +128,21 @@ def photo_check_found():
     cog.outl(f"同样的照片用高斯模糊（半径的单位是模型看到的像素）之后，被当成模糊的：{blurred}。\n")
 
 
+def _share_of_epoch(seconds, name):
+    """各遍的中位数（最低至最高）。"""
+    shares = sorted(own / epoch for own, epoch in zip(seconds[name], seconds["epoch"], strict=True))
+    return f"{statistics.median(shares):.2f}（{shares[0]:.2f} 至 {shares[-1]:.2f}）"
+
+
 def photo_check_speed():
     """放入第 8 课的用时（与经典做法的一轮比）与内存。"""
     record = load("photo_check.json")
     ways = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，都用上次的"}
-    ratios = [[way, f"{record['ratios'][name]:.2f}"] for name, way in ways.items() if name in record["ratios"]]
-    table(["做法", "是经典做法一轮的几分之几"], ratios)
+    machines = [record, load("photo_check_other_machine.json")]
+    rows = [
+        [way, *(_share_of_epoch(machine["all_seconds"], name) for machine in machines)] for name, way in ways.items()
+    ]
+    table(["是经典做法一轮的几分之几", "一台两核的机器", "另一台两核的机器"], rows)
     sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
     cog.outl(f"内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
 
