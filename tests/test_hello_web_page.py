@@ -381,6 +381,11 @@ def test_the_folder_is_the_app(make_app, trained):
     assert (app / "model.tflite").read_bytes() == (trained("seq") / "model.tflite").read_bytes()
     assert sorted(path.name for path in (app / "samples").iterdir()) == sorted(about["samples"])
     assert {path.name for path in (app / "litert" / "wasm").iterdir()} == set(litertjs.WASM)
+    policies = [
+        re.search(r'<meta http-equiv="Content-Security-Policy" content="(.+?)">', (app / name).read_text("utf-8"))[1]
+        for name in ("index.html", "teach.html")
+    ]
+    assert policies[0] == policies[1]
     for name in (path.name for path in hello_web_page.PAGE_DIR.iterdir()):
         text = (app / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")  # 命名空间，不会去取
         assert not re.search(r"https?://|//[a-z]+\.[a-z]", text)
@@ -552,6 +557,22 @@ def test_teaching_says_what_is_missing(teaching, all_flowers):
     )
     said(teaching, "坏.jpg 读不出来：不是能识别的图片")
     assert teaching.is_disabled("#try") and not teaching.is_visible("#download")
+
+
+def test_teaching_downloads_nothing_under_a_name_that_no_longer_fits(teaching, all_flowers):
+    """学过以后改了名字：下载时再看一遍。"""
+    files = sorted((all_flowers / "roses").glob("*.jpg"))[:3]
+    for number, name in enumerate("甲乙"):
+        teach(teaching, number, name, files)
+    teaching.click("#learn")
+    said(teaching, "学好了")
+    downloads = []
+    teaching.on("download", lambda started: downloads.append(started))
+    for name, reason in (("../../x", "不能作名字"), ("乙", "名字相同"), ("", "没有名字")):
+        card(teaching, 0).locator("input[type=text]").fill(name)
+        teaching.click("#download")
+        said(teaching, reason)
+        assert downloads == []
 
 
 def test_teaching_with_the_camera(teaching):

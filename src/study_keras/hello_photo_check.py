@@ -67,9 +67,9 @@ def measure(pixels):
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     darker = np.cumsum(brightest.histogram())  # 有几个像素不比它亮
     brightness = np.searchsorted(darker, 0.95 * darker[-1])
-    gray = np.asarray(image.convert("L"), np.int16)
+    gray = np.asarray(image.convert("L"), np.float32)
     around = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:]
-    return brightness, (around - 4 * gray[1:-1, 1:-1]).astype(np.float32).var()
+    return brightness, (around - 4 * gray[1:-1, 1:-1]).var()
 
 
 def suspicious(width, height, brightness, sharpness):

@@ -80,16 +80,14 @@ def find_again(kept, images_dir):
         UserError: 少了几张，或内容不同；点名。
     """
     root = find_root(images_dir)
-    names = kept["names"].tolist()
+    sha256_of_name = dict(zip(kept["names"].tolist(), kept["sha256"].tolist(), strict=True))
     different = [
         name
-        for name, sha256 in zip(names, kept["sha256"].tolist(), strict=True)
+        for name, sha256 in sha256_of_name.items()
         if not (root / name).is_file() or sha256_of(root / name) != sha256
     ]
     if different:
         shown = "、".join(map(visible, different[:_NAMED]))
         raise UserError(f"{visible(root)} 里有 {len(different)} 张照片不见了或变了，如 {shown}。{_SAY_WHERE}")
-    photos = [
-        Photo(str(root / name), "", sha256, sha256) for name, sha256 in zip(names, kept["sha256"].tolist(), strict=True)
-    ]
-    return HeldOut(root, names, kept["true"], photos, [])
+    photos = [Photo(str(root / name), "", sha256, sha256) for name, sha256 in sha256_of_name.items()]
+    return HeldOut(root, [*sha256_of_name], kept["true"], photos, [])

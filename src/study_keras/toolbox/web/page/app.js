@@ -2,10 +2,9 @@
 
 import { Camera } from "./camera.js";
 import { loadAbout, loadModel, order } from "./model.js";
-import { element, inItem, percent, say, showBars, summary, visible } from "./page.js";
-import { decodePhoto, modelInput, PhotoError } from "./pixels.js";
+import { element, inItem, percent, reasonOf, say, sayWhenReady, showBars, showPhoto, summary, visible } from "./page.js";
+import { decodePhoto, modelInput } from "./pixels.js";
 
-const LONGEST_SIDE = 1200; // 屏幕上的照片最长的一边
 const DARKEST = 150; // 与答案无关的地方变多暗，最多 255
 const about = loadAbout();
 export const loading = loadModel(about); // 测试也用它
@@ -17,15 +16,12 @@ start();
 
 async function start() {
   listen();
-  try {
+  await sayWhenReady(async () => {
     const { labels, samples } = await about;
     element("labels").textContent = summary(labels);
     showSamples(samples);
     await loading;
-    say("准备好了。");
-  } catch (error) {
-    say(`模型载入不了：${error.message}。请检查文件夹是否完整，或换一个新一些的浏览器。`, true);
-  }
+  });
 }
 
 function listen() {
@@ -106,7 +102,8 @@ async function answerFile(file, row) {
     const began = performance.now();
     const { bitmap, shrink, note } = await decodePhoto(file);
     const { width, height } = bitmap;
-    showPhoto(bitmap, width, height);
+    showPhoto(bitmap);
+    element("map").hidden = true;
     const answer = await ask(model, bitmap, width, height, shrink);
     bitmap.close();
     if (turn !== current) return;
@@ -114,8 +111,7 @@ async function answerFile(file, row) {
     showAnswer(model, answer, Math.round(performance.now() - began), note && `${note}。`);
     await showMap(model, answer, turn);
   } catch (error) {
-    const reason = error instanceof PhotoError ? error.message : `没有料到的情况（${error.message}）`;
-    text = `读不出来：${reason}`;
+    text = reasonOf(error);
     if (turn === current) clearAnswer(`${visible(file.name)} ${text}。`);
   }
   if (row) row.textContent = `${visible(file.name)}：${text}`;
@@ -126,20 +122,6 @@ async function ask(model, source, width, height, shrink) {
   const began = performance.now();
   const answer = await model.answer(pixels);
   return { ...answer, milliseconds: performance.now() - began };
-}
-
-function showPhoto(source, width, height) {
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
-  for (const id of ["photo", "map"]) {
-    element(id).width = Math.max(1, Math.round(width * scale));
-    element(id).height = Math.max(1, Math.round(height * scale));
-  }
-  const canvas = element("photo");
-  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
-  canvas.hidden = false;
-  element("map").hidden = true;
-  element("empty").hidden = true;
-  element("stage").classList.add("filled");
 }
 
 function showAnswer(model, answer, milliseconds, note = "") {
@@ -167,6 +149,8 @@ async function showMap(model, answer, turn) {
   const small = new OffscreenCanvas(side, side);
   small.getContext("2d").putImageData(image, 0, 0);
   const canvas = element("map");
+  canvas.width = element("photo").width;
+  canvas.height = element("photo").height;
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(small, 0, 0, canvas.width, canvas.height);

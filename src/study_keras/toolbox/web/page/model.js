@@ -3,6 +3,7 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "./litert/core.js";
 import { activationMap, scoreGradient } from "./head.js";
 import { SIDE } from "./pixels.js";
+import { softmax } from "./softmax.js";
 
 /** app.json：类别、样张、门槛、分类头有哪几层。 */
 export const loadAbout = async () => (await fetchOk("app.json")).json();
@@ -89,10 +90,7 @@ export function order(probabilities) {
 /** 温度校准：softmax(log p / T)；概率是 0 的当作 float32 里最小的数，同 toolbox/none_of_these.py。 */
 function calibrated(probabilities, temperature) {
   const logits = Float64Array.from(probabilities, (p) => Math.log(Math.max(p, 2 ** -126)) / temperature);
-  const highest = Math.max(...logits);
-  const powers = logits.map((logit) => Math.exp(logit - highest));
-  const total = powers.reduce((sum, power) => sum + power, 0);
-  return Array.from(powers, (power) => power / total);
+  return Array.from(softmax(logits));
 }
 
 /** weights.bin：先是各个全连接层的 kernel 与 bias（float32），后是训练照片的特征（float16）；都是小端。 */

@@ -1,8 +1,10 @@
 // 两个页面共用的小函数：说一句话、画条形、把文字安全地放进页面。
 
 import { order } from "./model.js";
+import { PhotoError } from "./pixels.js";
 
 const SHOWN = 5;
+const LONGEST_SIDE = 1200; // 屏幕上的照片最长的一边
 
 export const element = (id) => document.getElementById(id);
 
@@ -21,6 +23,33 @@ export function summary(labels) {
 export function say(text, bad = false) {
   element("status").textContent = text;
   element("status").classList.toggle("bad", bad);
+}
+
+/** 等模型载入，说一句准备好了，或者为什么不行。 */
+export async function sayWhenReady(load) {
+  try {
+    await load();
+    say("准备好了。");
+  } catch (error) {
+    say(`模型载入不了：${error.message}。请检查文件夹是否完整，或换一个新一些的浏览器。`, true);
+  }
+}
+
+/** 一张照片为什么读不出来。 */
+export function reasonOf(error) {
+  return `读不出来：${error instanceof PhotoError ? error.message : `没有料到的情况（${error.message}）`}`;
+}
+
+/** 把照片画在 #photo 上；太大的缩小。 */
+export function showPhoto(bitmap) {
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
+  const canvas = element("photo");
+  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  canvas.hidden = false;
+  element("empty").hidden = true;
+  element("stage").classList.add("filled");
 }
 
 /** 概率最大的几类，各一条。 */

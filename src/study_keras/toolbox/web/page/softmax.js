@@ -113,7 +113,8 @@ function dot(a, b) {
   return sum;
 }
 
-function softmax(scores) {
+/** 加起来等于 1 的几个数；先减去最大的，指数才不会溢出。 */
+export function softmax(scores) {
   const highest = Math.max(...scores);
   const powers = scores.map((score) => Math.exp(score - highest));
   const total = powers.reduce((sum, power) => sum + power, 0);

@@ -2,8 +2,8 @@
 
 import { Camera } from "./camera.js";
 import { loadAbout, loadModel, order } from "./model.js";
-import { element, inButton, inItem, inSpan, percent, say, showBars, visible } from "./page.js";
-import { decodePhoto, modelInput, PhotoError } from "./pixels.js";
+import { element, inButton, inItem, inSpan, percent, reasonOf, say, sayWhenReady, showBars, showPhoto, visible } from "./page.js";
+import { decodePhoto, modelInput } from "./pixels.js";
 import { crossValidated, learn } from "./softmax.js";
 import { zip } from "./zip.js";
 
@@ -15,9 +15,9 @@ const UNFIT = /[\\/:*?"<>|\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|^\.|[. ]$/u; // 不能作文
 const README = "在课程的文件夹里，把 photos 的路径给第 1 课：\n\n"
   + "python src/study_keras/hello_transfer_learning.py --images-dir photos\n";
 const camera = new Camera(element("video"));
-const classes = []; // {card, input, shown, photos: [{bytes, type, features, best}]}
-export const loading = loadModel(loadAbout()); // 测试也用它
-export let head = null; // 学好的分类头
+const classes = []; // {input, shown, photos: [{bytes, kind, features, best}]}
+const loading = loadModel(loadAbout());
+let head = null; // 学好的分类头
 let queue = Promise.resolve(); // 一次只算一张
 
 start();
@@ -29,12 +29,7 @@ async function start() {
   element("add").addEventListener("click", () => addClass().input.focus());
   element("try").addEventListener("change", (event) => examine(event.target));
   for (let i = 0; i < 2; i++) addClass();
-  try {
-    await loading;
-    say("准备好了。");
-  } catch (error) {
-    say(`模型载入不了：${error.message}。请检查文件夹是否完整，或换一个新一些的浏览器。`, true);
-  }
+  await sayWhenReady(() => loading);
 }
 
 /** 一样东西的卡片：名字，怎样给照片，已经有的照片。 */
@@ -108,28 +103,15 @@ async function look(file) {
   const model = await loading;
   const { bitmap, shrink, kind } = await decodePhoto(file);
   const { probabilities, features } = await model.answer(modelInput(bitmap, bitmap.width, bitmap.height, shrink));
-  showPhoto(bitmap);
+  if (!camera.isOpen) showPhoto(bitmap);
   bitmap.close();
   return { bytes: new Uint8Array(await file.arrayBuffer()), kind, features, best: model.labels[order(probabilities)[0]] };
 }
 
-function showPhoto(bitmap) {
-  if (camera.isOpen) return;
-  const canvas = element("photo");
-  const scale = Math.min(1, 1200 / Math.max(bitmap.width, bitmap.height));
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  canvas.hidden = false;
-  element("empty").hidden = true;
-  element("stage").classList.add("filled");
-}
-
 async function study() {
   await queue;
-  const used = classes.filter((each) => each.photos.length || each.input.value.trim());
-  const problem = problemWith(used);
-  if (problem) return say(problem, true);
+  const used = usedClasses();
+  if (used === null) return;
   say("正在学……");
   await new Promise((resolve) => setTimeout(resolve, 50)); // 让这句话先显示出来
   const labels = used.flatMap((each, c) => each.photos.map(() => c));
@@ -143,6 +125,14 @@ async function study() {
   report(photos, labels, crossValidated(features, labels, used.length));
   element("try").disabled = false;
   element("download").hidden = false;
+}
+
+/** 有照片或有名字的各样；还不齐，就说缺什么，返回 null。 */
+function usedClasses() {
+  const used = classes.filter((each) => each.photos.length || each.input.value.trim());
+  const problem = problemWith(used);
+  if (problem) say(problem, true);
+  return problem ? null : used;
 }
 
 function problemWith(used) {
@@ -223,8 +213,10 @@ async function openCamera(turned = false) {
 }
 
 function download() {
+  const used = usedClasses(); // 学过以后，名字可能又改了
+  if (used === null) return;
   const files = [{ name: "README.txt", bytes: new TextEncoder().encode(README) }];
-  for (const each of classes.filter((one) => one.photos.length)) {
+  for (const each of used) {
     each.photos.forEach(({ bytes, kind }, i) => {
       files.push({ name: `photos/${nameOf(each)}/${String(i + 1).padStart(3, "0")}.${kind}`, bytes });
     });
@@ -239,5 +231,3 @@ function download() {
 }
 
 const nameOf = (each) => each.input.value.trim() || `第 ${classes.indexOf(each) + 1} 样`;
-
-const reasonOf = (error) => `读不出来：${error instanceof PhotoError ? error.message : `没有料到的情况（${error.message}）`}`;
