@@ -18,13 +18,14 @@ def _mean(values):
 
 
 def photos_and_parts():
-    """照片张数与划分（lesson_3.json 的第一个种子）。"""
-    run = load("lesson_3.json")["runs"][0]
-    counts = {part: run[part]["photos"] for part in ("train", "validation", "test")}
+    """照片张数与划分（lesson_3.json 与 lesson_1_seq.json 的第一个种子）。"""
+    run, lesson_1 = (load(f"{name}.json")["runs"][0] for name in ("lesson_3", "lesson_1_seq"))
+    counts, of_lesson_1 = ([way[part]["photos"] for part in ("train", "validation", "test")] for way in (run, lesson_1))
     cog.outl(
-        f"{sum(counts.values()):,} 张真实照片（flower_photos 的一部分，五类各 300 张，清单见 "
-        f"[flower_photos_1500.txt](docs/results/flower_photos_1500.txt)）；每个种子换一次划分，如种子 {run['seed']} 是"
-        f"训练 {counts['train']:,}、验证 {counts['validation']}、测试 {counts['test']} 张。"
+        f"{sum(counts):,} 张真实照片（flower_photos 的一部分，五类各 300 张，清单见 "
+        f"[flower_photos_1500.txt](docs/results/flower_photos_1500.txt)）；每个种子换一次划分。训练、验证、测试的张数，"
+        f"如种子 {run['seed']}：第 3 课 {counts[0]:,}、{counts[1]}、{counts[2]}，"
+        f"第 1 课 {of_lesson_1[0]:,}、{of_lesson_1[1]}、{of_lesson_1[2]}。"
         "一切选择只看验证集，测试集最后读一次："
     )
 
@@ -304,7 +305,7 @@ def ablations():
         rows.append([label, len(accuracy), f"{_mean(accuracy):.3f}", spread(accuracy), difference])
         (always_worse if max(differences) < 0 else unclear).append(label)
     table(["做法", "种子数", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
-    cog.outl(f"每个种子都变坏的：{'、'.join(always_worse) or '没有'}。看不出差别的：{'、'.join(unclear) or '没有'}。")
+    cog.outl(f"每个种子都变坏的：{'；'.join(always_worse) or '没有'}。看不出差别的：{'；'.join(unclear) or '没有'}。")
 
 
 def report_calibration():

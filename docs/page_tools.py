@@ -137,12 +137,16 @@ def _share_of_epoch(seconds, name):
 def photo_check_speed():
     """放入第 8 课的用时（与经典做法的一轮比）与内存。"""
     record = load("photo_check.json")
-    ways = {"check": "只检查", "labels": "加上可疑的标签，特征从头算", "labels again": "再来一次，都用上次的"}
+    ways = {
+        "check": "只检查",
+        "labels": "加上可疑的标签，特征从头算",
+        "labels again": "加上可疑的标签，再来一次（都用上次的）",
+    }
     machines = [record, load("photo_check_other_machine.json")]
     rows = [
         [way, *(_share_of_epoch(machine["all_seconds"], name) for machine in machines)] for name, way in ways.items()
     ]
-    table(["是经典做法一轮的几分之几", "一台两核的机器", "另一台两核的机器"], rows)
+    table(["做法（用时是经典做法一轮的几倍）", "一台两核的机器", "另一台两核的机器"], rows)
     sizes = [f"{scale['photos']:,} 张 {scale['peak_memory_mb']:.0f} MB" for scale in record["scale"]]
     cog.outl(f"内存（连同各工作进程）：{'，'.join(sizes) or '还没有记录'}。\n")
 

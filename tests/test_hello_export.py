@@ -151,14 +151,16 @@ def spy(function, tell):
     return wrapped
 
 
-def test_a_float32_export_that_answers_differently_is_refused(model_dir, tmp_path, monkeypatch):
+def test_a_float32_export_that_answers_differently_is_refused(model_dir, tmp_path, monkeypatch, capsys):
     def wrong(format, folder, pixels_file):
         expected = tiny_model().predict(np.load(pixels_file) / np.float32(127.5) - 1, verbose=0)
         return np.eye(3, dtype=np.float32)[expected.argmin(axis=1)], 1.0, 1
 
     monkeypatch.setattr(runtimes, "measure", wrong)
+    monkeypatch.setattr(hello_export, "OUTPUT_DIR", model_dir.parent)
     with pytest.raises(UserError, match=r"litert 与 Keras 的答案不同：9 张中有 \d+ 张，如 .*jpg.*什么也没有写出"):
-        hello_export.main([str(model_dir), "--out", str(tmp_path / "out"), "--formats", "litert"])
+        hello_export.main(["--out", str(tmp_path / "out"), "--formats", "litert"])  # 不写模型文件夹：用最新的
+    assert capsys.readouterr().out.startswith(f"模型文件夹：{model_dir}\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -231,7 +231,7 @@ def test_answer_and_activation_map_equal_keras(make_app, trained, open_page, hea
     np.testing.assert_allclose(shown, (weighted / weighted.max()).ravel(), atol=1e-3)
 
 
-def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_path):
+def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "model"
     shutil.copytree(trained("seq"), folder)
     model = litert_model.LiteRTModel(model_path=str(folder / "model.tflite"))
@@ -252,7 +252,9 @@ def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_p
     middle = float(np.median(knowledge.familiarity_of(features, probabilities)))
     knowledge = replace(knowledge, familiarity=middle)
     knowledge.save(folder)
-    hello_web_page.main([str(folder), "--out", str(tmp_path / "app")])
+    monkeypatch.setattr(hello_web_page, "OUTPUT_DIR", tmp_path)
+    hello_web_page.main(["--out", str(tmp_path / "app")])  # 不写模型文件夹：用最新的，说出是哪个
+    assert capsys.readouterr().out.startswith(f"模型文件夹：{folder}\n")
     with served(tmp_path / "app") as url:
         page = open_page(url)
         answers = [page.evaluate(ANSWER, photo.ravel().tolist()) for photo in photos]

@@ -33,6 +33,12 @@ BANNED = {  # 不用的叫法 -> 用哪个；术语表的“也叫”一栏除�
     "7x7": "7×7",
     "领头的": "chief",
     "诚实": "可信",
+    "端口没有锁": "集群端口不验证身份",
+    "期望校准误差": "校准误差",
+    "前一半": "特征提取部分",
+    "后一半": "其余要训练的部分",
+    "估算器": "Estimator",
+    "录像带": "tf.GradientTape",
 }
 
 
@@ -66,6 +72,13 @@ def test_form_of_a_page(page):
     assert broken == [], "一句话里换了行"
     assert re.findall(r"^\|( *\|)+$", text, flags=re.MULTILINE) == [], "表头是空的"
     assert re.findall(r"\d [%％]", prose(page)) == [], "百分号之前不空格"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_trap_is_named_by_its_own_number(page):
+    """陷阱会重新排序：写着“陷阱 5”的链接要指到第 5 个。"""
+    named = re.findall(r"\[陷阱 (\d+)[^\]]*\]\([^)#]*#?(\d*)", page.read_text(encoding="utf-8"))
+    assert [number for number, linked in named if number != linked] == []
 
 
 def commands():

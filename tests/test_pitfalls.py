@@ -26,7 +26,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 
 
 def duplicate_daisy(folder):
-    """1：标签清单里有两个 daisy，flow_from_directory 就把那个文件夹读两遍。"""
+    """标签清单里有两个 daisy，flow_from_directory 就把那个文件夹读两遍。"""
     lines = (PROJECT_DIR / "ImageNetLabels.txt").read_text(encoding="utf-8").splitlines()
     labels = lines[1:]  # 去掉 background：ImageNet 的 1,000 类，再加 5 种花
     generator = ImageDataGenerator(validation_split=0.2)
@@ -38,7 +38,7 @@ def duplicate_daisy(folder):
 
 
 def sparse_labels():
-    """2：标签是 1000 至 1004，输出却只有 5 个。"""
+    """标签是 1000 至 1004，输出却只有 5 个。"""
     images, labels = np.zeros((10, 8), np.float32), np.tile(np.arange(1000, 1005), 2)
     results = {}
     for outputs in (5, 1005):
@@ -80,7 +80,7 @@ def changed_by_training(framework, base, **call):
 
 
 def frozen_container(framework):
-    """3：先冻结整个基础模型，再把最后三层改回可训练。"""
+    """先冻结整个基础模型，再把最后三层改回可训练。"""
     base = small_base(framework)
     base.trainable = False
     for layer in base.layers[-3:]:
@@ -89,7 +89,7 @@ def frozen_container(framework):
 
 
 def batch_normalization():
-    """4：解冻基础模型，以 training=False 调用；再看每个批归一化都冻结时。"""
+    """解冻基础模型，以 training=False 调用；再看每个批归一化都冻结时。"""
     unfrozen, held = small_base(keras), small_base(keras)
     for layer in held.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
@@ -110,7 +110,7 @@ def colour_photos(folder):
 
 
 def shuffled_predictions():
-    """5：模型全对，用打乱的迭代器预测，再与 generator.classes 比，就像是随机猜测。"""
+    """模型全对，用打乱的迭代器预测，再与 generator.classes 比，就像是随机猜测。"""
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)[:, ::-1])  # 三个数：蓝、绿、红
     results = {}
@@ -126,14 +126,14 @@ def shuffled_predictions():
 
 
 def endless_loop():
-    """6：for batch in generator 不会停；这里只好用 islice 在取够五轮时叫停。"""
+    """for batch in generator 不会停；这里只好用 islice 在取够五轮时叫停。"""
     generator = ImageDataGenerator().flow(np.zeros((10, 8, 8, 3)), batch_size=4)
     taken = sum(1 for _ in itertools.islice(generator, 5 * len(generator)))
     return {"batches_per_epoch": len(generator), "taken": taken}
 
 
 def last_five_layers():
-    """7：“最后五层都要训练”，其中有几层根本没有权重？"""
+    """“最后五层都要训练”，其中有几层根本没有权重？"""
     base = MobileNetV2(input_shape=(224, 224, 3), include_top=False, weights=None)
     x = base.get_layer("block_16_project_BN").output
     x = keras.layers.Conv2D(1280, 1, name="conv")(x)
@@ -159,7 +159,7 @@ def burst_photos(folder):
 
 
 def contiguous_split(folder):
-    """8：validation_split 取每个文件夹里按名字排在最前的一段；数一数验证集中有几张在训练集里有双胞胎。"""
+    """validation_split 取每个文件夹里按名字排在最前的一段；数一数验证集中有几张在训练集里有双胞胎。"""
     from toolbox.photos.folder import open_folder
     from toolbox.photos.split import split_photos
 
@@ -186,13 +186,13 @@ def contiguous_split(folder):
 
 
 def gone_functions():
-    """9：老教程里的这些名字，今天还在不在？"""
+    """老教程里的这些名字，今天还在不在？"""
     names = [(keras.Model, f"{verb}_generator") for verb in ("fit", "evaluate", "predict")] + [(tf, "estimator")]
     return {name: hasattr(owner, name) for owner, name in names}
 
 
 def nearest_interpolation():
-    """10：一像素宽的黑白条纹，缩小一半。该是均匀的灰；最近邻只取到其中一种颜色。"""
+    """一像素宽的黑白条纹，缩小一半。该是均匀的灰；最近邻只取到其中一种颜色。"""
     stripes = np.zeros((448, 448, 3), np.uint8)
     stripes[:, ::2] = 255
     with tempfile.TemporaryDirectory() as folder:
@@ -206,7 +206,7 @@ def nearest_interpolation():
 
 
 def interpolation_accuracy(folder):
-    """10：同一批照片、同一个预训练基础模型，只换缩放的方法，池化特征上的逻辑回归（5 折，重复 3 次）。"""
+    """同一批照片、同一个预训练基础模型，只换缩放的方法，池化特征上的逻辑回归（5 折，重复 3 次）。"""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline

@@ -40,8 +40,7 @@ SERVED = 4  # --serve-check 发几张
 def parse_arguments(argv):
     parser = ArgumentParser("第 6 课：导出模型，逐张证明它与 Keras 答得一样，写出证书。")
     add = parser.add_argument
-    default = OUTPUT_DIR / "mobilenetv2_transfer_seq"
-    add("model_dir", nargs="?", default=str(default), metavar="MODEL_DIR", help="第 1 课或第 3 课的模型文件夹")
+    add("model_dir", nargs="?", metavar="MODEL_DIR", help="模型文件夹；不给则用 output/ 下最新的")
     listed = f"导出哪些格式：{'、'.join(FORMATS)}；不写就是全部"
     add("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), metavar="FORMAT", help=f"{listed}%(default).0s")
     add("--out", default=str(OUTPUT_DIR / "export"), metavar="DIR", help="写在哪里，每个格式一个子文件夹")
@@ -258,7 +257,8 @@ def main(argv=None):
         target = absolute(args.verify)
         photos = verify(target, args.images_dir)
     else:
-        folder = Predictor(args.model_dir).folder  # 打得开就说明模型文件夹完整
+        folder = Predictor(args.model_dir or model_folder.newest(OUTPUT_DIR)).folder  # 打得开就说明模型文件夹完整
+        print(f"模型文件夹：{visible(folder)}")
         target = target_folder(args.out)
         formats = usable(args.formats)
         photos = held_out.find(folder, args.images_dir)

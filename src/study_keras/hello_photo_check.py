@@ -3,7 +3,7 @@
 你会学到：照片文件夹里常有什么毛病，怎样用几个简单的数找出太小、太暗、模糊的照片，
          怎样让模型自己说出哪些标签可疑（confident learning），怎样移走照片又随时能移回来。
 需要：    两个 CPU 核心就够；--labels 与 --page 另要几个包：pip install -r requirements/photo_check.txt
-多久：    两核、1,500 张照片，几秒；加 --labels，约二十秒。
+多久：    两核、1,500 张照片，几秒；加 --labels，约半分钟。
 命令：    python src/study_keras/hello_photo_check.py 照片文件夹
 预期：    退出码 0 没有发现，3 有发现，2 用法不对。讲解见 docs/study_keras/hello_photo_check.md。
 """
@@ -39,7 +39,7 @@ from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
 SMALL = 112  # 像素；短边不到模型输入（224）的一半，放大两倍以上
-DARK = 60  # 0 至 255；最亮的 5% 像素也不到它，就是太暗
+DARK = 60  # 0 至 255；95% 的像素都不比它亮，就是太暗
 BLURRED = 15  # 224×224 的灰度图上拉普拉斯的方差；真实的花都在它以上，再模糊两个像素的九成在它以下（见页面）
 PANORAMA = 2.5  # 长边是短边的几倍
 FOLDS = 5
@@ -79,7 +79,7 @@ def suspicious(width, height, brightness, sharpness):
     if min(width, height) < SMALL:
         yield "small", f"{width}×{height} 像素"
     elif brightness < DARK:
-        yield "dark", f"最亮的 5% 像素也不到 {brightness:.0f}"
+        yield "dark", f"95% 的像素不比 {brightness:.0f} 亮（最亮是 255）"
     elif sharpness < BLURRED:  # 太小的放大了、太暗的，都必然看着模糊，不必说两遍
         yield "blurred", f"清晰度 {sharpness:.1f}"
 

@@ -3,7 +3,7 @@
 你会学到：怎样让 LiteRT 模型在浏览器里运行（LiteRT.js），网页怎样做到与 Python 里同样的答案，
          激活图（activation map）怎样由特征图与分类头的权重算出来，怎样在网页里现学一个分类头。
 需要：    第 1 课或第 3 课的模型文件夹；npm，或 pip install -r requirements/web_page.txt。
-多久：    十几秒。
+多久：    十几秒；第一次要取 LiteRT.js（约 12 MB），看网络。
 命令：    python src/study_keras/hello_web_page.py --serve
 预期：    output/web_page 是一个完整的应用，放到任何网站空间都能用。讲解见 docs/study_keras/hello_web_page.md。
 """
@@ -42,10 +42,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def parse_arguments(argv):
     parser = ArgumentParser("第 7 课：做一个文件夹，它就是网页应用：照片不离开浏览器，相机也能用。")
     add = parser.add_argument
-    default = OUTPUT_DIR / "mobilenetv2_transfer_seq"
-    add("model_dir", nargs="?", default=str(default), metavar="MODEL_DIR", help="第 1 课或第 3 课的模型文件夹")
+    add("model_dir", nargs="?", metavar="MODEL_DIR", help="模型文件夹；不给则用 output/ 下最新的")
     add("--out", default=str(OUTPUT_DIR / "web_page"), metavar="DIR", help="应用写在哪里")
-    add("--litertjs", nargs="+", default=(), metavar="FILE", help="没有 npm 时：npm pack 得到的两个 .tgz")
+    add("--litertjs", nargs="+", default=(), metavar="FILE", help="没有 npm 时：npm pack 得到的两个 .tgz%(default).0s")
     add("--serve", action="store_true", help="做好以后在本机打开，按 Ctrl-C 结束")
     add("--host", default="127.0.0.1", metavar="H", help="--serve 的地址；0.0.0.0 让同一网络里的手机也能打开")
     add("--port", type=positive_int, default=8000, metavar="N", help="--serve 的端口")
@@ -162,7 +161,9 @@ def serve(app, host, port):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    folder = Predictor(args.model_dir).folder  # 打得开就说明 model.tflite 在，而且没有损坏
+    # Predictor 打得开，就说明 model.tflite 在，而且没有损坏
+    folder = Predictor(args.model_dir or model_folder.newest(OUTPUT_DIR)).folder
+    print(f"模型文件夹：{visible(folder)}")
     target = target_folder(args.out)
     packages = litertjs.fetch(args.litertjs)
     with folder_written_aside(target) as app:

@@ -180,7 +180,7 @@ def _golden_section(function, low, high, tolerance=1e-3):
 
 
 def calibration_error(probabilities, labels, bins=BINS):
-    """期望校准误差（expected calibration error，ECE；Guo 等，2017）：各格里平均概率与准确率之差，按张数加权平均。
+    """校准误差（expected calibration error，ECE；Guo 等，2017）：各格里平均概率与准确率之差，按张数加权平均。
 
     Args:
         probabilities: (张数, 类别数)。

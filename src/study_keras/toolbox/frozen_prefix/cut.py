@@ -6,8 +6,8 @@ from toolbox.terminal.errors import UserError
 def split_model(model):
     """在第一个要训练的层之前切开模型，返回 (prefix, suffix)，二者都是与 model 共用各层的 keras.Model。
 
-    切在最靠后的这样一处：之前的层都冻结，而且只有一个张量从前一半通到后一半（残差连接跨过的地方不能切）。
-    每次输出都不同的层（Dropout、随机增强）与会动的批归一化也归后一半。嵌套的模型会被展开，可以切在它里面。
+    切在最靠后的这样一处：之前的层都冻结，而且只有一个张量从特征提取部分通到其余部分（残差连接跨过的地方不能切）。
+    每次输出都不同的层（Dropout、随机增强）与会动的批归一化也归其余部分。嵌套的模型会被展开，可以切在它里面。
 
     Args:
         model: 单输入、单输出的 Keras 3 模型（Sequential 或函数式）。
@@ -79,6 +79,6 @@ def _changes(layer, trained):
 
     if not isinstance(layer, keras.Layer):
         return False  # 加减乘除之类没有变量的运算
-    moving = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable  # 均值与方差会动
+    moving = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable  # 移动均值与方差会动
     random = len(layer.variables) > len(layer.weights)  # 多出来的是随机数发生器的状态
     return moving or random or not trained.isdisjoint(map(id, layer.variables))
