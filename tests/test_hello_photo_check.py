@@ -174,7 +174,7 @@ def test_a_leak_across_given_parts(tmp_path, check):
     assert check(tmp_path / "p", "--given-split")[:2] == (0, {})
     Image.open(tmp_path / "p" / "train" / "cat" / "0.jpg").save(tmp_path / "p" / "val" / "cat" / "漏.jpg", quality=70)
     code, found, answer = check(tmp_path / "p", "--given-split")
-    assert code == 3 and found["leak"] == [("train/cat/0.jpg", "val/cat/漏.jpg")]
+    assert code == 3 and found["leak"] == [("val/cat/漏.jpg", "train/cat/0.jpg")]
     assert answer["classes"] == {"cat": 11, "dog": 10}
 
 

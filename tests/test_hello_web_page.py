@@ -363,6 +363,27 @@ def test_camera_names_what_it_sees_and_takes_a_photo(page):
     assert page.evaluate("document.getElementById('video').srcObject") is None
 
 
+def test_a_second_click_while_the_browser_asks_leaves_no_camera_running(page):
+    page.evaluate(
+        "() => {"
+        "  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "  window.streams = [];"
+        "  navigator.mediaDevices.getUserMedia = async (wanted) => {"
+        "    await new Promise((resolve) => setTimeout(resolve, 300));"
+        "    const stream = await ask(wanted);"
+        "    window.streams.push(stream);"
+        "    return stream;"
+        "  };"
+        "}"
+    )
+    page.evaluate("() => { for (let i = 0; i < 2; i++) document.getElementById('camera').click(); }")
+    page.wait_for_function("window.streams.length === 2 && document.getElementById('camera').textContent === '关相机'")
+    states = "() => window.streams.map((stream) => stream.getTracks()[0].readyState)"
+    assert sorted(page.evaluate(states)) == ["ended", "live"]
+    page.click("#camera")
+    assert page.evaluate(states) == ["ended", "ended"]
+
+
 def test_a_refused_camera_is_one_sentence(page):
     page.evaluate(
         "() => {"
@@ -404,7 +425,10 @@ def test_an_old_app_is_replaced_and_another_folder_is_not_touched(make_app, trai
     (mine / "diary.txt").write_text("私人", encoding="utf-8")
     with pytest.raises(UserError, match="不是网页应用"):
         hello_web_page.main([str(trained("seq")), "--out", str(mine)])
-    assert [path.name for path in mine.iterdir()] == ["diary.txt"]
+    (mine / "app.json").touch()  # 小程序的根目录里也有它
+    with pytest.raises(UserError, match="diary.txt.*弄丢"):
+        hello_web_page.main([str(trained("seq")), "--out", str(mine)])
+    assert sorted(path.name for path in mine.iterdir()) == ["app.json", "diary.txt"]
 
 
 def test_a_head_that_is_not_dense_has_no_map(open_page, make_app, tmp_path):

@@ -13,6 +13,7 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 # isort: split
 
 import io
+import json
 import shutil
 import zipfile
 
@@ -24,9 +25,11 @@ from toolbox.export import certificate, held_out, readme, runtimes, serving
 from toolbox.later import keras, tf
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.predictor import Predictor
+from toolbox.terminal import packages
 from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, temporary_folder
+from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, refuse_foreign, temporary_folder
 from toolbox.terminal.run import run_main
 from toolbox.terminal.tensorflow_start import without_native_messages
 from toolbox.terminal.text import visible
@@ -47,14 +50,21 @@ def parse_arguments(argv):
     add("--images-dir", metavar="DIR", help="训练时用的照片文件夹；不写就用记下的")
     add("--verify", metavar="DIR", help="不导出，再验一次以前的导出；在另一台机器上也行，不需要模型文件夹")
     add("--serve-check", action="store_true", help="照 TensorFlow Serving 收到的样子，给 SavedModel 发几个请求")
-    return parser.parse_args(argv)
+    parser.not_together("--verify", "--formats")
+    parser.not_together("--verify", "--out")
+    args = parser.parse_args(argv)
+    if args.verify and args.model_dir:
+        parser.error("--verify 验的是以前的导出，不用模型文件夹")
+    if args.serve_check and not args.verify and "savedmodel" not in args.formats:
+        parser.error("--serve-check 要有 SavedModel，请在 --formats 里写上 savedmodel")
+    return args
 
 
 def target_folder(out):
     """要写进的文件夹；已有的要是以前的导出，以免删掉别的东西。"""
     target = absolute(out)
-    if target.exists() and not (target / certificate.FILE).is_file() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"{visible(target)} 已存在，而且不是导出的文件夹。请用 --out 换一个，或先移走它。")
+    written = {certificate.FILE, certificate.KEPT, *FORMATS}
+    refuse_foreign(target, certificate.FILE, written, "导出的文件夹", "请用 --out 换一个，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
@@ -64,9 +74,8 @@ def usable(formats):
     kept = []
     for format in formats:
         if missing := runtimes.missing_packages(format):
-            print(
-                f"跳过 {format}：没有装 {'、'.join(missing)}。请运行 python -m pip install -r requirements/export.txt"
-            )
+            install = packages.install("requirements/export.txt")
+            print(f"跳过 {format}：没有装 {'、'.join(missing)}。要它就运行 {install} ，再来一次。")
         else:
             kept.append(format)
     if not kept:
@@ -220,17 +229,27 @@ def verify(out, images_dir):
 
 
 def serve_check(out, photos):
-    """TensorFlow Serving 会收到什么，SavedModel 会答什么；第一名要与证书里的相同。"""
+    """TensorFlow Serving 会收到什么，SavedModel 会答什么；收像素的一种，答案要与证书里留下的相同。"""
     if not (out / "savedmodel").is_dir():
-        raise UserError("--serve-check 要有 SavedModel。请在 --formats 里写上 savedmodel。")
+        raise UserError(
+            f"{visible(out)} 里没有 SavedModel，--serve-check 要它。请重新导出，--formats 里写上 savedmodel。"
+        )
     model = tf.saved_model.load(str(out / "savedmodel" / "saved_model"))
-    chosen = photos.photos[:: max(1, len(photos.photos) // SERVED)][:SERVED]
+    rows = np.arange(len(photos.photos))[:: max(1, len(photos.photos) // SERVED)][:SERVED]
+    chosen = [photos.photos[row] for row in rows]
     pixels = np.stack([held_out.pixels_of(photo) for photo in chosen])
     jpegs = [jpeg_bytes(photo) for photo in chosen]
     print("\nPOST http://主机:8501/v1/models/模型名:predict")
+    answers = []
     for request in (serving.pixels_request(pixels), serving.jpeg_request(jpegs)):
+        answers.append(serving.answer(model, request))
         print(f"请求（{len(request)} 字节）：{request[:110]}……")
-        print(f"应答：{serving.answer(model, request)[:300]}……")
+        print(f"应答：{answers[-1][:300]}……")
+    served = np.array([row["probabilities"] for row in json.loads(answers[0])["predictions"]])
+    kept = certificate.read(out)[1]["savedmodel"][rows]
+    if not np.abs(served - kept).max() <= certificate.SAME_AGAIN:
+        raise UserError(f"经 Serving 的请求得到的答案与证书里的不同：{visible(out)} 被改过。请重新导出。")
+    print(f"{len(rows)} 张的答案都与证书里的相同")
 
 
 def jpeg_bytes(photo):
@@ -248,7 +267,7 @@ def report(rows, out):
     for line in filter(None, (certificate.advice(format, entry) for format, entry in rows.items())):
         print(line)
     print(f"导出：{visible(out)}，每个格式一个文件夹，怎样用见其中的 README.md；证书是 {certificate.FILE}")
-    print(f"以后再验：python src/study_keras/hello_export.py --verify {visible(out)}")
+    print(f"以后再验：{command('hello_export.py', '--verify', out)}")
 
 
 def main(argv=None):

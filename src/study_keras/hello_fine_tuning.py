@@ -27,6 +27,7 @@ from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN, View
 from toolbox.terminal.arguments import LARGEST_SEED, ArgumentParser, positive_float, positive_int
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import fit_verbose
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
@@ -58,6 +59,8 @@ def parse_arguments(argv):
     add("--repeats", type=positive_int, default=1, metavar="N", help=repeats)
     add("--find-lr", action="store_true", help="不训练到底，只试各个学习率，画出损失曲线")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
+    parser.not_together("--end-to-end", "--shard")
+    parser.not_together("--repeats", "--find-lr")
     args = parser.parse_args(argv)
     if args.seed + args.repeats - 1 > LARGEST_SEED:
         parser.error(f"--seed 加上 --repeats 超过了最大的种子 {LARGEST_SEED}")
@@ -110,6 +113,9 @@ def new_model(args, folder, weights):
     keras.utils.set_random_seed(args.seed)
     base, model = build_model(weights, len(folder.class_names))
     set_trainable_from(base, args.unfreeze_from)
+    if not base.trainable_weights:
+        nothing = f"--unfreeze-from {visible(args.unfreeze_from)}：从这一层起没有可以训练的权重"
+        raise UserError(f"{nothing}。请从更靠前的卷积层解冻，如 block_16_expand。")
     return base, model
 
 

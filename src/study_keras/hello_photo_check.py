@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops
 
-from toolbox.frozen_prefix.options import add_feature_options
+from toolbox.frozen_prefix.options import add_feature_options, refuse_cache_among_photos
 from toolbox.photo_check.changes import read_changes
 from toolbox.photo_check.examine import examine
 from toolbox.photo_check.findings import KINDS, Finding, class_sizes, find_all
@@ -176,8 +176,13 @@ def parse_arguments(argv):
     add("--undo", metavar="LOG", help="照移动的日志把文件移回原处")
     add_feature_options(parser, shard=False)
     args = parser.parse_args(argv)
-    if args.undo and (args.move_to or args.apply or args.findings):
-        parser.error("--undo 不与 --move-to、--apply、--findings 一起用")
+    looking = args.labels or args.model or args.page or args.format == "json"
+    if args.undo and (args.move_to or args.apply or args.findings or looking):
+        parser.error("--undo 只移回，不与别的选项一起用")
+    if args.apply and looking:
+        parser.error("--apply 只照清单移动，不与 --labels、--model、--page、--format json 一起用")
+    if "labels" in (args.findings or ()) and not (args.labels or args.model):
+        parser.error("--findings labels 要与 --labels 或 --model 一起用，才会去找可疑的标签")
     if bool(args.move_to) != bool(args.findings or args.apply) or (args.findings and args.apply):
         parser.error("--move-to 要与 --findings 或 --apply 中的一个一起用")
     return args
@@ -188,8 +193,10 @@ def missing_packages(args):
     needed = {"sklearn": "scikit-learn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
     needed |= {"jinja2": "jinja2"} if args.page else {}
     missing = packages.missing(**needed)
-    install = "python -m pip install -r requirements/photo_check.txt"
-    return f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} 再来。" if missing else ""
+    install = packages.install("requirements/photo_check.txt")
+    return (
+        f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} ，再来一次。" if missing else ""
+    )
 
 
 def apply_changes(args, root):
@@ -217,6 +224,7 @@ def main(argv=None):
         return undo(args.undo, root)
     if args.apply:
         return apply_changes(args, root)
+    refuse_cache_among_photos(args, root)
     missing = missing_packages(args)
     aside = aside_folder(args.move_to, root) if args.move_to else None
     with redirect_stdout(sys.stderr) if args.format == "json" else nullcontext():  # 标准输出里只有 JSON

@@ -2,7 +2,7 @@
 
 你会学到：怎样把一张照片变成模型的输入，怎样运行 model.tflite，怎样读它给出的概率，为什么要有“都不像”这个答案。
 需要：    一个模型文件夹（第 1 课或第 3 课写的），几张照片；用不着 TensorFlow，也用不着 GPU。
-多久：    一张照片不到一秒；一个文件夹，两核每秒几百张。
+多久：    一张照片不到一秒；一个文件夹，两核每秒近二百张。
 命令：    python src/study_keras/hello_predict.py 照片.jpg
 预期：    每张照片一行：文件、类别、概率、其次的类别。讲解见 docs/study_keras/hello_predict.md。
 """
@@ -25,6 +25,7 @@ from toolbox.prediction.sources import Source, Sources
 from toolbox.prediction.watch import arriving
 from toolbox.predictor import Predictor
 from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import OUTPUT_DIR, absolute, written_aside
 from toolbox.terminal.run import run_main
@@ -49,6 +50,11 @@ def parse_arguments(argv):
     add("--undo", metavar="LOG", help="撤销一次 --sort-into，LOG 是它写的记录")
     add("--watch", metavar="DIR", help="盯着这个文件夹，来一张认一张，直到 Ctrl-C")
     args = parser.parse_args(argv)
+    photos = [text for text in args.inputs if not model_folder_reader.looks_like_one(text)]
+    if args.undo and (photos or args.sort_into or args.watch or args.out):
+        parser.error("--undo 只撤销，不与照片、--sort-into、--watch、--out 一起用")
+    if args.watch and args.format == "json":
+        parser.error("--watch 没有尽头，JSON 的数组合不上；请用 --format jsonl")
     if args.move and not args.sort_into:
         parser.error("--move 要与 --sort-into 一起用")
     if args.watch and args.out:
@@ -101,7 +107,7 @@ def writing_answers(args, labels):
         yield writer
         writer.close()
         return
-    with disk_errors(args.out, "用 --out 换一个地方"), written_aside(absolute(args.out)) as file:
+    with disk_errors(args.out, "用 --out 换一个地方"), written_aside(absolute(args.out), or_beside=True) as file:
         encoding = "utf-8-sig" if kind == "csv" else "utf-8"  # 开头的 BOM 让 Excel 知道是 UTF-8
         text = io.TextIOWrapper(file, encoding=encoding, newline="\n")
         writer = new_writer(kind, text, labels, top, width)
@@ -123,6 +129,12 @@ def sorting_into(folder, labels, move):
         if source.path is None:
             print(f"没有整理：{visible(source.file)}：来自网址", file=sys.stderr)
             return
+        if move and source.linked:  # 移走的会是链接那一头的文件
+            print(f"没有整理：{visible(source.file)}：经过链接，不移动", file=sys.stderr)
+            return
+        if not os.path.lexists(source.path):  # 认完才不见的
+            print(f"没有整理：{visible(source.file)}：已经不在了", file=sys.stderr)
+            return
         with disk_errors(folder, "用 --sort-into 换一个地方"):
             sorter.put(source.path, row["answer"])
 
@@ -131,7 +143,8 @@ def sorting_into(folder, labels, move):
     finally:
         sorter.close()
         if sorter.log:
-            print(f"整理了 {sorter.count} 张；撤销用 --undo {visible(sorter.log)}", file=sys.stderr)
+            again = command("hello_predict.py", "--undo", sorter.log)
+            print(f"整理了 {sorter.count} 张；要撤销，请运行 {again}", file=sys.stderr)
 
 
 def undo(log):
@@ -166,9 +179,10 @@ def main(argv=None):
                 row = row_of(source.file, answer, args.top)
                 answers.write(row)
                 sort(source, row)
+        if not counts:  # 在这里出错，--out 原来的文件就留着
+            report(counts, photos)
+            raise UserError("一张照片也没有找到。请检查路径。")
     report(counts, photos)
-    if not counts:
-        raise UserError("一张照片也没有找到。请检查路径。")
     if counts["读不出来"]:
         raise SystemExit(UNREADABLE)
 

@@ -79,12 +79,14 @@ def nearest(features, training_features, count=NEIGHBOURS):
 def map_of_photos(features):
     """把特征画到平面上：先 PCA 再 t-SNE（van der Maaten 与 Hinton，JMLR 2008），像的在一起。返回 (n, 2)，0 至 1。
 
-    种子固定，同样的照片总是同样的图。只看谁和谁在一起：远近与方向没有意义。
+    种子固定，同样的照片总是同样的图。只看谁和谁在一起：远近与方向没有意义。不到三张，就排在对角线上。
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
+    if len(features) < 3:
+        return np.linspace((0, 0), (1, 1), len(features))
     reduced = PCA(min(COMPONENTS, *features.shape), random_state=0).fit_transform(features)
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     with threadpool_limits(1):  # 点不多，几个线程只会互相等
@@ -107,11 +109,17 @@ def look(network, run, photos, names):
 
 
 def study_photos(run, held_out, stage):
-    """要看照片的各部分：概率、错误、类激活图、最像的训练照片、二维图。返回 contents.Studied。"""
+    """要看照片的各部分：概率、错误、类激活图、最像的训练照片、二维图。
+
+    Returns:
+        (去掉了内容改过的照片的 HeldOut, contents.Studied)；都改过时后者为 None。
+    """
     with stage("载入模型"):
         network = load_network(run.folder)
     with stage("特征与概率"):
         answers, training_features = answer(network, run, held_out)
+    if not answers.photos:
+        return answers.held_out, None
     chosen = contents.choose(answers)
     with stage("模型看哪里"):
         mistakes = look(network, run, *chosen.mistakes_to_look_at(answers))
@@ -119,7 +127,7 @@ def study_photos(run, held_out, stage):
         neighbours = nearest(answers.features[chosen.mistakes], training_features)
     with stage("照片的地图"):
         points = map_of_photos(answers.features[chosen.on_map])
-    return contents.Studied(answers, chosen, mistakes, right, neighbours, points)
+    return answers.held_out, contents.Studied(answers, chosen, mistakes, right, neighbours, points)
 
 
 def main(argv=None):
@@ -132,7 +140,7 @@ def main(argv=None):
     preload_tensorflow()
     with stage("找照片"):
         held_out = find_held_out(run, args.images_dir)
-    studied = study_photos(run, held_out, stage) if held_out.photos else None
+    held_out, studied = study_photos(run, held_out, stage) if held_out.photos else (held_out, None)
     with stage("写网页"):
         page.write(target, run, held_out, studied)
     contents.summarize(run, studied, held_out, target, stage)

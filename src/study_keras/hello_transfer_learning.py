@@ -42,6 +42,7 @@ def parse_arguments(argv):
     add("--test-split", type=fraction, default=0.0, metavar="X", help="另外留出多大比例作测试集")
     add("--end-to-end", action="store_true", help="经典做法：每一轮都从照片算起（慢，用来比较）")
     add("--show-layers", action="store_true", help="列出全部层；不给则只列要训练的")
+    parser.not_together("--end-to-end", "--shard")
     args = parser.parse_args(argv)
     args.name = args.name or f"mobilenetv2_transfer_{args.model}"
     args.validation_split = VALIDATION_SPLIT

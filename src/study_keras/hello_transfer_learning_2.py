@@ -9,6 +9,7 @@
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,12 @@ def parse_arguments(argv):
     add("--sync", action="store_true", help="同步训练：tf_keras 的 MultiWorkerMirroredStrategy，只有 worker")
     add("--mirrored", action="store_true", help="用上这台机器的全部 GPU：MirroredStrategy")
     add("--wait-seconds", type=positive_int, default=120, metavar="N", help="在集群里最多等别的进程多少秒")
-    return parser.parse_args(argv)
+    parser.not_together("--sync", "--mirrored")
+    parser.not_together("--cluster", "--mirrored")
+    args = parser.parse_args(argv)
+    if args.sync and not args.cluster and "TF_CONFIG" not in os.environ:
+        parser.error("--sync 是几个进程一起更新，要与 --cluster 2 或 TF_CONFIG 一起用")
+    return args
 
 
 def make_generators(folder, args):
@@ -153,7 +159,8 @@ def prepare(args, task):
     target = course.target_folder(args)
     folder, weights = course.find_inputs(args, stage)
     job = Job(args, stage, task, folder, weights, checkpoints.path(target))
-    if task is None or task.leads:  # 只有一个进程负责检查点
+    if task is None or task.leads:  # 只有一个进程负责结果与检查点
+        checkpoints.refuse_keras_model(target)
         checkpoints.claim(job.checkpoints, folder, weights, args)
     with stage("载入 TensorFlow"):
         from toolbox.estimator import synchronous
@@ -162,7 +169,8 @@ def prepare(args, task):
         tf.keras.utils.set_random_seed(args.seed)
     with stage("数据"):
         training, job.validation, job.labels = make_generators(folder, args)
-        job.steps_per_epoch = math.ceil(len(training.photos) / args.batch_size)
+        replicas = job.strategy.num_replicas_in_sync if job.strategy else 1  # 每一步，每个设备各取一批
+        job.steps_per_epoch = math.ceil(len(training.photos) / (args.batch_size * replicas))
         job.max_steps = args.steps or args.epochs * job.steps_per_epoch
         print(f"训练 {len(training.photos)} 张；一轮 {job.steps_per_epoch} 步，共 {job.max_steps} 步")
     with stage("模型"):
@@ -235,7 +243,7 @@ def train_in_step(job):
     args = job.args
     epochs, steps = args.epochs, job.steps_per_epoch
     if args.steps:
-        epochs, steps = 1, args.steps * job.strategy.num_replicas_in_sync
+        epochs, steps = 1, args.steps
     synchronous.fit(job.strategy, job.model, lambda m: compile_model(m, args), job.train_input, epochs, steps)
     cluster_task.leave()
     if not job.task.leads:
@@ -255,7 +263,8 @@ def finish(job, estimator):
         with stage("评估"):
             result = estimator.evaluate(job.eval_input)
             scores = {"validation": {name: float(result[name]) for name in ("accuracy", "loss")}}
-            metrics = evaluation.report(scores, parts) | {"step": int(result["global_step"])}
+            step = job.max_steps if args.sync else int(result["global_step"])  # 同步训练的步数不在检查点里
+            metrics = evaluation.report(scores, parts) | {"step": step}
         with stage("预测"):
             probabilities = {"validation": [row["probabilities"] for row in estimator.predict(job.eval_input)]}
             predictions = evaluation.prediction_rows(probabilities, parts, job.folder, job.labels)
@@ -272,7 +281,7 @@ def finish(job, estimator):
 def main(argv=None):
     args = parse_arguments(argv)
     if args.cluster:
-        return local_cluster.launch(__file__, argv, course.found_options(args), args.cluster, args.sync)
+        return local_cluster.launch(__file__, argv, lambda: course.found_options(args), args.cluster, args.sync)
     task = cluster_task.join(args.sync)  # TF_CONFIG 说自己是谁；没有设就是 None，单机
     job = prepare(args, task)
     if course.shard_is_done(args):

@@ -14,6 +14,7 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -24,8 +25,7 @@ from toolbox import model_folder_reader as model_folder
 from toolbox.later import keras
 from toolbox.predictor import Predictor
 from toolbox.terminal.arguments import ArgumentParser, positive_int
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, temporary_folder
+from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, refuse_foreign, temporary_folder
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 from toolbox.web import litertjs
@@ -54,8 +54,8 @@ def parse_arguments(argv):
 def target_folder(out):
     """应用要写进的文件夹；已有的要是以前做的应用，以免删掉别的东西。"""
     target = absolute(out)
-    if target.exists() and not (target / ABOUT_FILE).is_file() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"{visible(target)} 已存在，而且不是网页应用。请用 --out 换一个文件夹，或先移走它。")
+    written = {ABOUT_FILE, WEIGHTS_FILE, model_folder.LITERT_FILE, "litert", "samples", *os.listdir(PAGE_DIR)}
+    refuse_foreign(target, ABOUT_FILE, written, "网页应用", "请用 --out 换一个文件夹，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 

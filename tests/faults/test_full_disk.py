@@ -80,10 +80,10 @@ def test_model_folder(small_disk):
         try:
             with model_folder.writing(disk.path, "m") as results:
                 (results / "settings.json").write_text("{}", encoding="utf-8")
-                (results / "big").write_bytes(bytes(size))
+                (results / "model.keras").write_bytes(bytes(size))
         except OSError:
             assert size == 10**6
-    assert contents(disk.path) == {"m": None, "m/settings.json": b"{}", "m/big": bytes(10)}
+    assert contents(disk.path) == {"m": None, "m/settings.json": b"{}", "m/model.keras": bytes(10)}
 
 
 def write_wheel(folder, content):

@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import LESSONS_DIR, hear_ctrl_c
 from toolbox import drawn_flowers
 from toolbox.drawn_flowers import CLASS_NAMES, draw_folder
-from toolbox.terminal import files
+from toolbox.terminal import leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 from toolbox.weights import find
@@ -91,7 +91,7 @@ def test_killed_run_leaves_only_whole_photos_and_goes_on(tmp_path):
     for path in folder.glob("*/*"):
         with Image.open(path) as photo:
             photo.load()
-    (folder / "roses" / f".0.jpg.{files._machine()}.{process.pid}.00000000-0.writing").write_bytes(b"half")
+    (folder / "roses" / f".0.jpg.{leftovers._machine()}.{process.pid}.00000000-0.writing").write_bytes(b"half")
     draw_folder(folder, 24, seed=7)
     assert contents(folder) == contents(draw_folder(tmp_path / "whole", 24, seed=7))
 

@@ -24,7 +24,7 @@ from loopback_server import Answer, LoopbackServer
 from toolbox import flower_photos
 from toolbox.downloads import resumable
 from toolbox.downloads.resumable import Timing
-from toolbox.terminal import files
+from toolbox.terminal import leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 
@@ -140,7 +140,7 @@ def test_an_unfinished_download_does_not_stay_when_the_photos_came_another_way(t
         (data_dir / name).write_bytes(b"half")
     assert_extracted(flower_photos.fetch(data_dir, archive=brought(tmp_path, ARCHIVE), sha256=sha256(ARCHIVE)))
     assert {name for name in os.listdir(data_dir) if not name.endswith(".lock")} == {"flower_photos"}
-    (data_dir / f".flower_photos.{files._machine()}.{2**22 + 1}.00000000-0.writing").mkdir()  # 没有这个进程
+    (data_dir / f".flower_photos.{leftovers._machine()}.{2**22 + 1}.00000000-0.writing").mkdir()  # 没有这个进程
     flower_photos.fetch(data_dir)
     assert {name for name in os.listdir(data_dir) if not name.endswith(".lock")} == {"flower_photos"}
 

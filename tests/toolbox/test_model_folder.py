@@ -130,6 +130,14 @@ def test_other_peoples_folders_are_never_replaced(tmp_path):
     with pytest.raises(UserError, match="不是模型文件夹"), model_folder.writing(tmp_path, "m"):
         pass
     assert (tmp_path / "m" / "论文.txt").exists()
+    (tmp_path / "m" / "settings.json").write_text("{}")  # 别的程序也叫它 settings.json
+    with pytest.raises(UserError, match="论文.txt.*弄丢"), model_folder.writing(tmp_path, "m"):
+        pass
+    assert (tmp_path / "m" / "论文.txt").read_text(encoding="utf-8") == "重要"
+    (tmp_path / "m" / "论文.txt").unlink()
+    (tmp_path / "m" / "Thumbs.db").touch()  # 系统自己放的不算
+    write_something(tmp_path, text="2")
+    assert not (tmp_path / "m" / "Thumbs.db").exists()
 
 
 def test_files_read_back(tmp_path):

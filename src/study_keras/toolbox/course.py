@@ -3,14 +3,15 @@
 from contextlib import contextmanager
 
 from toolbox import drawn_flowers, experiments, flower_photos, model_folder
-from toolbox.frozen_prefix.options import add_feature_options
+from toolbox.frozen_prefix.options import add_feature_options, refuse_cache_among_photos
 from toolbox.photos.folder import open_folder
 from toolbox.terminal.arguments import positive_int, seed
 from toolbox.terminal.errors import UserError, wrong_clock
-from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute, remove_leftovers
+from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
+from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.tensorflow_start import load_tensorflow, preload_tensorflow
 from toolbox.terminal.text import visible
-from toolbox.weights.find import find_weights
+from toolbox.weights.find import CHOICES, find_weights
 
 LOSSES = {"categorical": "categorical_crossentropy", "sparse": "sparse_categorical_crossentropy"}
 
@@ -43,6 +44,7 @@ def add_photo_options(parser):
     parser.add_argument(
         "--given-split", action="store_true", help="--images-dir 里已分好 train、val（与 test），照着它划分，不再另分"
     )
+    parser.not_together("--images-dir", "--drawn")
 
 
 def add_replace(parser):
@@ -89,6 +91,7 @@ def target_folder(args):
     output = absolute(args.output_dir)
     if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
+    refuse_cache_among_photos(args, args.images_dir)
     if problem := wrong_clock():
         raise UserError(f"{problem}。")
     target = model_folder.target_folder(args.output_dir, args.name)
@@ -151,5 +154,5 @@ def found_options(args):
     """先把照片与权重备好，返回指明它们的选项：各进程直接用，下载只做一次。"""
     folder = find_photos(args)
     weights = find_weights(args.weights)
-    given = ["--given-split"] if args.given_split else []
-    return ["--images-dir", folder.root, *given, "--weights", weights.path or weights.name]
+    own = weights.name not in CHOICES  # 不是读者自己的文件，就说名字：记在结果里的才是它
+    return ["--images-dir", folder.root, "--weights", weights.path if own else weights.name]

@@ -17,11 +17,13 @@ if __name__ == "__main__":
 from toolbox.terminal.arguments import ArgumentParser, positive_int, seed
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, remove_leftovers, written_aside
+from toolbox.terminal.files import DATA_DIR, written_aside
+from toolbox.terminal.leftovers import remove_leftovers
+from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
-from toolbox.terminal.workers import process_pool
+from toolbox.terminal.workers import cores, process_pool
 
 CLASS_NAMES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 VERSION = 1  # 画法一改就加一，旧画会重画
@@ -62,7 +64,7 @@ def _lock_file(folder):
 
 
 def _draw_all(tasks, workers):
-    workers = min(workers or os.cpu_count() or 1, len(tasks) // 2)
+    workers = min(workers or cores(), len(tasks) // 2)
     with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
         if workers < 2:  # 张数少，开进程的时间比画的时间还长
             for task in tasks:
@@ -121,7 +123,7 @@ def _prepare(folder, per_class, seed):
     if not (folder / STAMP).exists():
         _write(folder / STAMP, _stamp(seed))
 
-    tasks = []
+    tasks, removed = [], 0
     for class_name in CLASS_NAMES:
         (folder / class_name).mkdir(exist_ok=True)
         present = _drawn_names(folder / class_name)
@@ -129,11 +131,14 @@ def _prepare(folder, per_class, seed):
         kept = {name for name in present & wanted.keys() if same and _is_whole(folder / class_name / name)}
         for name in present - kept:
             (folder / class_name / name).unlink(missing_ok=True)
+        removed += len(present - kept)
         numbers = [number for name, number in wanted.items() if name not in kept]
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
     if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
         _write(folder / STAMP, _stamp(seed))
+    if removed:
+        print(f"{visible(folder)} 里有 {removed} 张以前画的，这次用不着（张数或种子不同，或没有写全），已删去。")
     return tasks
 
 

@@ -23,7 +23,9 @@ from toolbox.downloads.archive import extract
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, one_process_at_a_time, remove_leftovers, sha256_of
+from toolbox.terminal.files import DATA_DIR, sha256_of
+from toolbox.terminal.leftovers import remove_leftovers
+from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 
@@ -63,7 +65,7 @@ def fetch(data_dir=DATA_DIR, urls=(), archive=None, sha256=SHA256, timing=resuma
         DownloadFailed: 每个地址都拿不到。
         UserError: 压缩包不对或不安全，地址写错，磁盘满了，没有权限，名字被占。
     """
-    data_dir = Path(data_dir).expanduser()
+    data_dir = Path(os.path.expanduser(data_dir))
     folder = data_dir / FOLDER_NAME
     with disk_errors(data_dir, ELSEWHERE):
         remove_leftovers(data_dir)
@@ -146,7 +148,7 @@ def _local_file(url, sha256):
 
 def _brought(archive, sha256):
     """读者自己带来的压缩包；内容不是约定的那一个，就要读者用 --sha256 说明信得过它。"""
-    archive = Path(archive).expanduser()
+    archive = Path(os.path.expanduser(archive))
     actual = sha256_of(archive)
     if actual != sha256:
         raise UserError(

@@ -24,12 +24,17 @@ from toolbox.model_folder_reader import (
 )
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside, only_process, sha256_of
+from toolbox.terminal.files import absolute, folder_written_aside, refuse_foreign, sha256_of
+from toolbox.terminal.locks import only_process
 from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.text import breaks_a_line, visible
 
 _MOST_NAMED = 5
+WRITTEN = {  # 一次训练、第 4 课与第 5 课会写在里面的
+    *(SETTINGS_FILE, LABELS_FILE, METRICS_FILE, MODEL_FILE, LITERT_FILE, "predictions.csv", "history.csv"),
+    *("curves.png", "logs", "thresholds.json", "training_features.npz", "saved_model", "report"),
+}
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -53,8 +58,7 @@ def target_folder(output_dir, name):
     if not os.access(output_dir, os.W_OK | os.X_OK):
         raise UserError(f"没有权限写 {output_dir}。请用 --output-dir 换一个文件夹，或修改它的权限。")
     target = output_dir / name
-    if target.exists() and not (target / SETTINGS_FILE).exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError(f"{target} 已存在，而且不是模型文件夹。请用 --name 换个名字，或先移走它。")
+    refuse_foreign(target, SETTINGS_FILE, WRITTEN, "模型文件夹", "请用 --name 换个名字，或先移走它。")
     return target
 
 
@@ -178,6 +182,10 @@ def write_settings(folder, settings, weights, photos):
         "excluded_files": len(photos.problems),
         "class_names": photos.class_names,
     }
+    if settings.get("images_dir"):  # 换个文件夹运行后面的课，也找得到
+        extra["images_dir"] = photos.root
+    if settings.get("cache_dir"):
+        extra["cache_dir"] = absolute(settings["cache_dir"])
     if (folder / LITERT_FILE).exists():
         extra[LITERT_HASH] = sha256_of(folder / LITERT_FILE)
     write_json(folder / SETTINGS_FILE, {"format": FORMAT, **settings, **extra})

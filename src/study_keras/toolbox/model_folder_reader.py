@@ -1,6 +1,7 @@
 """读一个模型文件夹：确认它完整、读得懂，有哪些类别；写它的是 model_folder。"""
 
 import json
+import os
 from pathlib import Path
 
 from toolbox.terminal.errors import UserError
@@ -66,7 +67,8 @@ def load_keras_model(path):
 
 def looks_like_one(path):
     """是不是模型文件夹，缺了文件的也算：照片的文件夹里没有这些名字的文件。"""
-    return any((Path(path).expanduser() / name).is_file() for name in (SETTINGS_FILE, LITERT_FILE, MODEL_FILE))
+    folder = os.path.expanduser(path)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in (SETTINGS_FILE, LITERT_FILE, MODEL_FILE))
 
 
 def find(folder):

@@ -5,7 +5,6 @@ print(predictor.predict("花.jpg").top(3))
 """
 
 import itertools
-import json
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from toolbox import none_of_these
 from toolbox.litert_model import LiteRTModel, convert_file
 from toolbox.photos.read import PhotoError, decode, read_file
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import sha256_of, written_aside
+from toolbox.terminal.files import sha256_of
+from toolbox.terminal.records import write_json
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads, process_pool
 
@@ -171,5 +171,4 @@ def _convert_once(folder):
     with process_pool(1) as pool:
         sha256 = pool.submit(convert_file, source, target).result()
     settings = reader.read_settings(folder) | {reader.LITERT_HASH: sha256}
-    with written_aside(folder / reader.SETTINGS_FILE) as file:
-        file.write((json.dumps(settings, ensure_ascii=False, indent=2) + "\n").encode())
+    write_json(folder / reader.SETTINGS_FILE, settings)

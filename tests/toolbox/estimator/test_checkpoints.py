@@ -40,6 +40,15 @@ def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
     claim(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.keras", "model.tflite"])
+def test_a_model_of_another_lesson_is_not_replaced(tmp_path, name):
+    checkpoints.refuse_keras_model(tmp_path)
+    checkpoints.refuse_keras_model(tmp_path / "还没有")
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match="第 1 课或第 3 课的模型.*--name"):
+        checkpoints.refuse_keras_model(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000, '{"种子": 0}', "\ud800"])
 def test_a_record_that_is_not_ours_is_another_origin(tmp_path, content):
     (tmp_path / checkpoints.RECORD).write_bytes(content.encode("utf-8", "surrogatepass"))

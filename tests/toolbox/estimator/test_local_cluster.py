@@ -36,7 +36,7 @@ sys.exit(7 if plan == "fail" else 0)
 """
 LAUNCH = "import sys; sys.path.insert(0, {lessons!r}); from toolbox.estimator import local_cluster; "
 LAUNCH += "from toolbox.terminal.run import run_main; "
-LAUNCH += "run_main(lambda argv: local_cluster.launch({script!r}, argv, [], 2), argv=[{plan!r}])"
+LAUNCH += "run_main(lambda argv: local_cluster.launch({script!r}, argv, list, 2), argv=[{plan!r}])"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def pid_files(folder):
 
 
 def test_ends_the_parameter_server_when_the_others_are_done(member, tmp_path, capfd):
-    local_cluster.launch(member, ["--cluster", "2", plan(ps0="stay")], [], workers=2)
+    local_cluster.launch(member, ["--cluster", "2", plan(ps0="stay")], list, workers=2)
     shown = capfd.readouterr().out
     for role in ("chief", "worker 0", "worker 1", "ps", "evaluator"):
         assert f"[{role}] 我是 {role.replace(' ', '') if ' ' in role else role + '0'}" in shown
@@ -83,7 +83,7 @@ def test_ends_the_parameter_server_when_the_others_are_done(member, tmp_path, ca
 def test_when_one_fails_the_others_are_ended(member, tmp_path, victim):
     roles = {name: "stay" for name in ("chief0", "worker0", "worker1", "ps0", "evaluator0")}
     with pytest.raises(UserError, match=f"{victim[:-1]}.*退出码 7"):
-        local_cluster.launch(member, [plan(**{**roles, victim: "fail"})], [], workers=2)
+        local_cluster.launch(member, [plan(**{**roles, victim: "fail"})], list, workers=2)
     assert not any(map(is_running, pid_files(tmp_path)))
 
 
@@ -103,14 +103,14 @@ def test_no_process_outlives_the_launcher(member, tmp_path, number, code):
 
 def test_a_worker_that_missed_the_training_is_named_and_not_waited_for(member, monkeypatch, capfd):
     monkeypatch.setattr(local_cluster, "GRACE_SECONDS", 1)
-    local_cluster.launch(member, [plan(ps0="stay", worker1="stay")], [], workers=2)
+    local_cluster.launch(member, [plan(ps0="stay", worker1="stay")], list, workers=2)
     assert "训练已经做完，worker 1 没有赶上" in capfd.readouterr().out
 
 
 def test_refuses_to_start_inside_another_cluster(member, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(UserError, match="unset TF_CONFIG"):
-        local_cluster.launch(member, [], [], workers=2)
+        local_cluster.launch(member, [], list, workers=2)
 
 
 def test_addresses_are_free_and_on_loopback():

@@ -57,7 +57,10 @@ def test_other_peoples_files_are_never_replaced(tmp_path):
     for out in (tmp_path / "file", tmp_path):
         with pytest.raises(UserError, match="--out"):
             page.target_folder(tmp_path, out)
-    (tmp_path / page.PAGE_FILE).touch()
+    (tmp_path / page.PAGE_FILE).touch()  # 别的工具写的报告，旁边还有读者自己的文件
+    with pytest.raises(UserError, match="file.*弄丢.*--out"):
+        page.target_folder(tmp_path, tmp_path)
+    (tmp_path / "file").unlink()
     assert page.target_folder(tmp_path, tmp_path) == tmp_path
 
 

@@ -10,15 +10,15 @@ import tempfile
 import pytest
 
 from conftest import LESSONS_DIR
-from toolbox.terminal import files
+from toolbox.terminal import files, leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import (
     folder_written_aside,
-    remove_leftovers,
     sha256_of,
     temporary_folder,
     written_aside,
 )
+from toolbox.terminal.leftovers import remove_leftovers
 
 
 def write(path, content, **options):
@@ -92,7 +92,7 @@ def test_a_full_disk_names_the_file(tmp_path):
 def test_a_link_in_the_way_is_not_followed(tmp_path, monkeypatch):
     (tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "trap").symlink_to(tmp_path / "mine")
-    monkeypatch.setattr(files, "_aside", lambda path, kind: tmp_path / "trap")
+    monkeypatch.setattr(files, "aside_of", lambda path: tmp_path / "trap")
     with pytest.raises(FileExistsError):
         write(tmp_path / "x", b"1")
     assert (tmp_path / "mine").read_bytes() == b"mine"
@@ -163,7 +163,7 @@ def test_what_is_being_written_is_kept(tmp_path):
     try:
         with written_aside(tmp_path / "mine") as file:
             file.write(b"1")
-            of_child = f".x.{files._machine()}.{child.pid}.00000000-0.writing"
+            of_child = f".x.{leftovers._machine()}.{child.pid}.00000000-0.writing"
             (tmp_path / of_child).touch()
             remove_leftovers(tmp_path)
             assert of_child in os.listdir(tmp_path) and len(os.listdir(tmp_path)) == 2
@@ -175,17 +175,17 @@ def test_what_is_being_written_is_kept(tmp_path):
 
 
 def test_the_same_process_number_in_an_earlier_container_is_not_taken_for_this_process(tmp_path):
-    (tmp_path / f".x.{files._machine()}.{os.getpid()}.00000000-0.writing").touch()
+    (tmp_path / f".x.{leftovers._machine()}.{os.getpid()}.00000000-0.writing").touch()
     remove_leftovers(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("host", ["a.b.c", "*", "[ab]", "", "机器", "other"])
 def test_leftovers_of_other_machines_are_kept(tmp_path, monkeypatch, host):
-    monkeypatch.setattr(files.socket, "gethostname", lambda: host)
-    monkeypatch.setattr(files, "_machine", files._machine.__wrapped__)
+    monkeypatch.setattr(leftovers.socket, "gethostname", lambda: host)
+    monkeypatch.setattr(leftovers, "_machine", leftovers._machine.__wrapped__)
     process = killed("os._exit(9)")
-    own, other = files._machine(), "0123abcd"
+    own, other = leftovers._machine(), "0123abcd"
     for machine in (own, other):
         (tmp_path / f".x.{machine}.{process}.00000000-0.writing").touch()
     remove_leftovers(tmp_path)

@@ -4,9 +4,11 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import photo_list_hash
-from toolbox.terminal.errors import UserError
+from toolbox.terminal.errors import UserError, from_inside_tensorflow
 from toolbox.terminal.records import read_json, write_json
+from toolbox.terminal.text import visible
 
 RECORD = "made_from.json"
 END = "trained_to.json"
@@ -17,6 +19,16 @@ _held = []  # 锁要一直留着，进程结束才放开
 def path(results):
     """结果文件夹旁边的检查点文件夹：结果每次整个换掉，检查点一直留着。"""
     return str(results.with_name(f"{results.name}_checkpoints"))
+
+
+def refuse_keras_model(results):
+    """结果文件夹里若是第 1 课或第 3 课的模型，就拒绝：写下去会把它换掉。
+
+    Raises:
+        UserError
+    """
+    if any((results / name).exists() for name in (MODEL_FILE, LITERT_FILE)):
+        raise UserError(f"{visible(results)} 里是第 1 课或第 3 课的模型，写下去会把它换掉。请用 --name 换个名字。")
 
 
 def claim(folder, photos, weights, args):
@@ -139,9 +151,11 @@ def errors_explained(folder):
         yield
     except tf.errors.OpError as error:
         text = str(error)
-        if "No space left" in text or "Disk quota" in text or isinstance(error, tf.errors.ResourceExhaustedError):
-            if "OOM" in text:
-                raise MemoryError from error
+        if inner := from_inside_tensorflow(error):
+            raise inner from error
+        if "OOM" in text or "MemoryError" in text:
+            raise MemoryError from error
+        if "No space left" in text or "Disk quota" in text:
             raise UserError(f"磁盘满了（{folder}）。请腾出空间，或用 --output-dir 换一个磁盘。") from error
         if isinstance(error, broken) and ("model.ckpt" in text or "checkpoint" in text.lower()):
             raise UserError(

@@ -26,7 +26,10 @@ def join(synchronous=False):
     check_port(task)
     if task and task.role == "ps":
         tf = load_tensorflow()
-        tf.distribute.Server(task.cluster, job_name=task.role, task_index=task.index).join()
+        _server = tf.distribute.Server(task.cluster, job_name=task.role, task_index=task.index)
+        print("参数服务器开始服务。它自己不会结束：别的进程都做完以后，按 Ctrl-C。", flush=True)
+        while True:  # 不用 Server.join()：它停在 C++ 里，不理 Ctrl-C
+            time.sleep(1)
     return task
 
 
@@ -89,6 +92,6 @@ def is_up(address):
     """现在连不连得上 "主机:端口"。"""
     try:
         socket.create_connection(host_and_port(address), timeout=2).close()
-    except OSError:
+    except (OSError, UnicodeError):  # 主机名里有写错的点，成不了域名
         return False
     return True

@@ -1,10 +1,13 @@
 """Estimator 训练时的钩子：显示进度、收到结束信号时存好检查点再停、报告每次评估。"""
 
+import os
 import signal
 import sys
 
 from toolbox.estimator.bridge import Exporter, SessionRunHook, tf
 from toolbox.terminal.progress import Progress
+
+_STOPPING = "\n做完这一步就存好检查点停下；再按一次 Ctrl-C 立刻结束。\n"
 
 
 class ShowProgress(SessionRunHook):
@@ -16,10 +19,14 @@ class ShowProgress(SessionRunHook):
 
     def __init__(self, total):
         self._total = total
+        self._own_steps = 0
+        self._progress = None
 
     def after_create_session(self, session, coord):
         self._step = session.run(tf.compat.v1.train.get_global_step())
-        self._own_steps = 0
+        if self._progress:  # ps 重新启动过：TensorFlow 从最近的检查点另起一个会话
+            print(f"从第 {self._step} 步接着训练", flush=True)
+            return
         print(f"从第 {self._step} 步开始训练，到第 {self._total} 步为止", flush=True)
         self._progress = Progress("训练", total=max(self._total - self._step, 0), unit="步").__enter__()
 
@@ -51,6 +58,7 @@ class StopOnSignal(SessionRunHook):
     def _ask(self, number, frame):
         self._received = number
         self._restore()
+        os.write(2, _STOPPING.encode(sys.stderr.encoding or "utf-8", "replace"))  # print 可能正被打断在半途
 
     def _restore(self):
         for number, handler in self._previous.items():

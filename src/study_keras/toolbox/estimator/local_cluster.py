@@ -128,14 +128,14 @@ def launch(script, argv, more_arguments, workers, synchronous=False):
     evaluator；同步训练只有 worker。
 
     Args:
-        argv: 原来的参数列表，None 表示 sys.argv；其中的 --cluster 会去掉，再接上 more_arguments。
+        argv: 原来的参数列表，None 表示 sys.argv；其中的 --cluster、--drawn 会去掉，再接上 more_arguments()。
 
     Raises:
         UserError: 已经设了 TF_CONFIG，或有进程意外结束。
     """
     if os.environ.get("TF_CONFIG"):
         raise UserError("--cluster 会自己给各进程设 TF_CONFIG，而环境里已经有一个。请先执行 unset TF_CONFIG。")
-    arguments = _without_cluster(sys.argv[1:] if argv is None else argv) + more_arguments
+    arguments = _without_cluster(sys.argv[1:] if argv is None else argv) + more_arguments()
     worker_roles = [("worker", i) for i in range(workers)]
     if synchronous:
         cluster, roles = addresses(worker=workers), worker_roles
@@ -154,7 +154,8 @@ def launch(script, argv, more_arguments, workers, synchronous=False):
 
 
 def _without_cluster(arguments):
-    """去掉 "--cluster 2" 或 "--cluster=2"。"""
+    """去掉 "--cluster 2" 或 "--cluster=2"，以及 --drawn：画好的花另由 --images-dir 指明。"""
+    arguments = [argument for argument in arguments if argument != "--drawn"]
     for i, argument in enumerate(arguments):
         if argument.split("=")[0] == "--cluster":
             return [*arguments[:i], *arguments[i + (1 if "=" in argument else 2) :]]

@@ -27,7 +27,7 @@ def fit(strategy, model, compile_with, train_input, epochs, steps_per_epoch):
         model: 顺序模型，前两层冻结，其余是要训练的分类头。
         compile_with: 函数，编译给它的模型。
         train_input: 输入函数，给出 ({"features": 缓存的特征, ...}, 标签)。
-        steps_per_epoch: 全体合起来一轮几批；每个 worker 各做几分之一。
+        steps_per_epoch: 一轮几步；每一步各 worker 各取一批。
     """
     _, pool, *head = model.layers
     with strategy.scope():  # 变量在这里建立，才会在各 worker 之间保持相同
@@ -36,7 +36,6 @@ def fit(strategy, model, compile_with, train_input, epochs, steps_per_epoch):
     batches = strategy.distribute_datasets_from_function(
         lambda context: train_input().map(lambda features, targets: (features["features"], targets))
     )
-    steps = max(1, steps_per_epoch // strategy.num_replicas_in_sync)
-    copy.fit(batches, epochs=epochs, steps_per_epoch=steps, verbose=2)
+    copy.fit(batches, epochs=epochs, steps_per_epoch=steps_per_epoch, verbose=2)
     for layer, trained in zip(head, copy.layers, strict=True):
         layer.set_weights(trained.get_weights())

@@ -113,10 +113,11 @@ def read(folder):
         rows = {name: about["formats"][name] for name in runtimes.FILES if name in about["formats"]}
         kept = read_arrays(Path(folder) / KEPT)
         _check(rows, kept)
+        root = str(Path(about["images_dir"]))
     except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
         wrong = f"{visible(folder)} 不是第 6 课导出的文件夹，已损坏，或是以前的版本导出的"
         raise UserError(f"{wrong}。请检查路径，或重新导出。") from error
-    return rows, kept, about.get("images_dir")
+    return rows, kept, root
 
 
 def _check(rows, kept):

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import itertools
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -41,7 +42,7 @@ class FeatureExtractor:
         self._temporary = None
         if not keep:
             self._temporary = tempfile.TemporaryDirectory(prefix="study_keras-", ignore_cleanup_errors=True)
-        self._root = Path(cache_dir).expanduser() if keep else Path(self._temporary.name)
+        self._root = Path(os.path.expanduser(cache_dir)) if keep else Path(self._temporary.name)
         self._row_shape = prefix.output_shape[1:]
         content = f"{fingerprint(prefix)} {self._kind} {DECODING_VERSION}"
         name = f"{'x'.join(map(str, self._row_shape))}-{self._kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 from toolbox.terminal.arguments import positive_float
-from toolbox.terminal.files import DATA_DIR
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import DATA_DIR, absolute
+from toolbox.terminal.text import visible
 
 CACHE_DIR = DATA_DIR / "frozen_prefix"
 CACHE_LIMIT_GB = 20.0
@@ -33,6 +35,7 @@ def add_feature_options(parser, shard=True):
         parser.set_defaults(shard=None)
         return
     group.add_argument("--shard", type=_shard, metavar="i/n", help="只算 n 份中的第 i 份就结束，供 n 台机器分头算")
+    parser.not_together("--no-cache", "--shard")
 
 
 def feature_options(args):
@@ -44,6 +47,16 @@ def feature_options(args):
         "engine": args.engine,
         "shard": args.shard,
     }
+
+
+def refuse_cache_among_photos(args, images_dir):
+    """缓存在照片文件夹里，下次就成了一个类别。
+
+    Raises:
+        UserError
+    """
+    if images_dir and not args.no_cache and absolute(args.cache_dir).is_relative_to(absolute(images_dir)):
+        raise UserError(f"--cache-dir {visible(args.cache_dir)} 在照片文件夹里，会被当成照片的类别。请换一个文件夹。")
 
 
 def _shard(text):

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import remove_leftovers, written_aside
+from toolbox.terminal.files import written_aside
+from toolbox.terminal.leftovers import remove_leftovers
 
 _MAGIC = b"PREFIX1\n"
 _HEADER = struct.Struct("<8sII")

@@ -25,7 +25,7 @@ def read_changes(path, root, sources):
         UserError: 读不懂，文件不在照片文件夹里，类别不认识，等等；说出是第几项。
     """
     content = _load(path)
-    if content.get("folder") not in (None, str(root)):
+    if content.get("folder") not in (None, visible(root)):
         print(f"注意：清单是给 {visible(content['folder'])} 的，现在用在 {visible(root)} 上。")
     moves, seen = [], set()
     for number, change in enumerate(content["changes"], start=1):

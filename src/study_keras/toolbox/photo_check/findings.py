@@ -94,16 +94,21 @@ def _about_files(results, walk):
         yield Finding("ignored", (name,), f"{count} 处")
 
 
+_HELD_OUT_FIRST = "CASE part WHEN 'test' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"  # 移走时留下第一张
+
+
 def _about_content(results):
     """内容相同的；同一个画面、不同的标签。"""
     same = "WHERE reason IS NULL GROUP BY sha256 HAVING COUNT(*) > 1 ORDER BY MIN(name)"
     for sha256, classes in list(results.select("sha256, COUNT(DISTINCT class)", same)):
-        names = [name for (name,) in results.select("name", "WHERE sha256 = ? ORDER BY name", (sha256,))]
+        members = f"WHERE reason IS NULL AND sha256 = ? ORDER BY {_HELD_OUT_FIRST}, name"
+        names = [name for (name,) in results.select("name", members, (sha256,))]
         yield Finding("two_labels" if classes > 1 else "identical", tuple(names))
     several = "COUNT(DISTINCT class) > 1 AND COUNT(DISTINCT sha256) > 1"
     scenes = f"WHERE reason IS NULL GROUP BY scene HAVING {several} ORDER BY MIN(name)"
     for (scene,) in list(results.select("scene", scenes)):
-        names = [name for (name,) in results.select("name", "WHERE scene = ? ORDER BY name", (scene,))]
+        members = "WHERE reason IS NULL AND scene = ? ORDER BY name"
+        names = [name for (name,) in results.select("name", members, (scene,))]
         yield Finding("two_labels", tuple(names), "几乎相同")
 
 
@@ -113,7 +118,8 @@ def _about_groups(results, class_names):
     for number, leader, contents, parts in list(
         results.select("class, leader, COUNT(DISTINCT sha256), COUNT(DISTINCT part)", groups)
     ):
-        members = "WHERE class = ? AND leader = ? ORDER BY width * height DESC, name"
+        order = f"ORDER BY {_HELD_OUT_FIRST}, width * height DESC, name"
+        members = f"WHERE reason IS NULL AND class = ? AND leader = ? {order}"
         names = tuple(name for (name,) in results.select("name", members, (number, leader)))
         if contents > 1:
             yield Finding("near_duplicates", names)

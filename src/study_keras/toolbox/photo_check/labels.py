@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolbox import frozen_prefix, model_folder, model_folder_reader
+from toolbox import frozen_prefix
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
 from toolbox.photos.folder import Photo, checked_pixels, photo_list_hash
+from toolbox.photos.given_split import without_leaks
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.predictor import Predictor
+from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.records import read_csv
 from toolbox.terminal.text import visible
 from toolbox.weights.find import find_weights
 
@@ -97,15 +98,17 @@ def model_probabilities(folder, labelled):
 
 def trained_on(folder, results, class_names):
     """这个模型训练时用过的照片的名字（集合）；照片与训练时的不是同一批，就说不准，返回 None。"""
-    folder = model_folder.find(folder)
-    settings = model_folder_reader.read_settings(folder)
-    every = {
-        name: Photo(name, class_names[number], sha256, "")
-        for name, number, sha256 in results.select("name, class, sha256", "WHERE reason IS NULL")
-    }
-    if settings.get("photos_sha256") != photo_list_hash(every.values()):
+    run = open_run(folder)
+    columns = "name, class, sha256, leader, part"
+    every = [
+        Photo(name, class_names[number], sha256, leader, part)
+        for name, number, sha256, leader, part in results.select(columns, "WHERE reason IS NULL")
+    ]
+    if run.settings.get("given_split"):
+        every, _ = without_leaks(every)  # 训练时也去掉了
+    if run.settings.get("photos_sha256") != photo_list_hash(every):
         return None
-    return every.keys() - {row["file"] for row in read_csv(folder / "predictions.csv")}
+    return {photo.file for photo in every} - {row.file for row in run.rows}
 
 
 def say_trained_on(trained, labelled):

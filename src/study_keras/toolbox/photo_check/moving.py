@@ -1,15 +1,17 @@
 """移走、改标签与移回：先记日志再动，从不删除，从不覆盖。"""
 
 import filecmp
-import itertools
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from toolbox.photo_check.findings import KINDS
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute
+from toolbox.terminal.commands import command
+from toolbox.terminal.errors import UserError, disk_errors
+from toolbox.terminal.files import absolute, unused
+from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import transfer
 
@@ -68,18 +70,31 @@ def carry_out(moves, root, aside):
     if not moves:
         print("没有要移的文件。")
         return
-    log = _unused(aside / time.strftime("moves-%Y%m%d-%H%M%S.jsonl"))
-    with open(log, "x", encoding="utf-8") as file:
-        for move in moves:
-            target = _unused(_target(move, root, aside))
-            base = aside if move.action == LEAVE_OUT else root
-            move = Move(move.action, move.file, target.relative_to(base).as_posix())
-            file.write(json.dumps(asdict(move)) + "\n")  # 只有 ASCII：不是 UTF-8 的名字也写得下
-            file.flush()
-            _move(root / move.file, target)
-    changed = sum(move.action == RELABEL for move in moves)
-    print(f"移走 {len(moves) - changed} 个到 {visible(aside)}" + (f"，改标签 {changed} 个" if changed else "") + "。")
-    print(f"日志：{visible(log)}。要移回，把这次的选项换成 --undo 日志。")
+    for folder in {_target(move, root, aside).parent for move in moves}:
+        remove_leftovers(folder)
+    log = unused(aside / time.strftime("moves-%Y%m%d-%H%M%S.jsonl"))
+    done = Counter()
+    try:
+        with disk_errors(aside, "用 --move-to 换一个地方"), open(log, "x", encoding="utf-8") as file:
+            for move in moves:
+                _carry_out(move, root, aside, file)
+                done[move.action] += 1
+    finally:  # 中途出错也要说做到了哪里
+        left = f"；还有 {len(moves) - done.total()} 个没有动" if done.total() < len(moves) else ""
+        changed = f"，改标签 {done[RELABEL]} 个" if done[RELABEL] else ""
+        print(f"移走 {done[LEAVE_OUT]} 个到 {visible(aside)}{changed}{left}。")
+        print(f"日志：{visible(log)}。要移回，请运行 {command('hello_photo_check.py', root, '--undo', log)}")
+
+
+def _carry_out(move, root, aside, log):
+    """记一行，落到磁盘上，再移。"""
+    target = unused(_target(move, root, aside))
+    base = aside if move.action == LEAVE_OUT else root
+    entry = Move(move.action, move.file, target.relative_to(base).as_posix())
+    log.write(json.dumps(asdict(entry)) + "\n")  # 只有 ASCII：不是 UTF-8 的名字也写得下
+    log.flush()
+    os.fsync(log.fileno())
+    _move(root / move.file, target)
 
 
 def undo(log, root):
@@ -89,11 +104,15 @@ def undo(log, root):
         UserError: 不是这样的日志，或有移不回的。
     """
     log = absolute(log)
+    if log.is_relative_to(root):
+        raise UserError(f"日志 {visible(log)} 在照片文件夹里，它该在移去的文件夹里。请先把它移回那里。什么也没有动。")
     moves = _read_log(log, root)
     back, already, stuck = 0, 0, []
     for move in reversed(moves):
         source, target = _target(move, root, log.parent), root / move.file
-        if os.path.lexists(target) and os.path.lexists(source) and not _same(source, target):
+        if source == target:  # 日志不会这样写
+            stuck.append(f"{visible(move.file)}（原处与去处是同一个）")
+        elif os.path.lexists(target) and os.path.lexists(source) and not _same(source, target):
             stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
         elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀；移到一半的两处都有，内容相同
             already += 1
@@ -152,14 +171,6 @@ def _cannot_move(root, name):
 
 def _target(move, root, aside):
     return (aside if move.action == LEAVE_OUT else root) / move.to
-
-
-def _unused(path):
-    """path，或在名字后添上 _2、_3……的第一个还没有的。"""
-    if not os.path.lexists(path):
-        return path
-    tries = (path.with_name(f"{path.stem}_{number}{path.suffix}") for number in itertools.count(2))
-    return next(path for path in tries if not os.path.lexists(path))
 
 
 def _move(source, target):

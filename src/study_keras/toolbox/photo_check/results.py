@@ -1,5 +1,6 @@
 """逐张检查的结果，存在一个 SQLite 文件里：内存与张数无关，被杀了也不丢已经查过的。"""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from toolbox.terminal.files import one_process_at_a_time, temporary_folder
+from toolbox.terminal.files import temporary_folder
+from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
 
 VERSION = 1  # 改了查什么、怎样量，就加一：旧的结果不再能用
@@ -25,7 +27,7 @@ ON CONFLICT (name) DO UPDATE SET
     class = excluded.class, part = excluded.part, size = excluded.size, mtime = excluded.mtime, seen = 1
 """
 _KEEP = """
-UPDATE photos SET checked = 1, reason = ?, sha256 = ?, print = ?, notes = ?,
+UPDATE photos SET checked = 1, leader = NULL, scene = NULL, reason = ?, sha256 = ?, print = ?, notes = ?,
     width = ?, height = ?, brightness = ?, sharpness = ? WHERE id = ?
 """
 
@@ -102,13 +104,21 @@ def open_results(root, cache_dir, keep=True):
         with temporary_folder("photo_check") as folder, open_results(root, folder) as results:
             yield results
         return
-    folder = Path(cache_dir).expanduser() / "photo_check"
+    folder = Path(os.path.expanduser(cache_dir)) / "photo_check"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.sqlite"
-    with one_process_at_a_time(path.with_suffix(".lock"), "检查这个照片文件夹"):
-        database = _connect(path)
-        with closing(database):
+    with one_process_at_a_time(path.with_suffix(".lock"), "检查这个照片文件夹"), _sqlite_errors(path):
+        with closing(_connect(path)) as database:
             yield Results(database, root)
+
+
+@contextmanager
+def _sqlite_errors(path):
+    """SQLite 说磁盘满了、没有权限，换成 OSError。"""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.ENOSPC if "full" in str(error) else None, str(error), str(path)) from error
 
 
 def _connect(path):
@@ -121,7 +131,7 @@ def _connect(path):
         database.execute(_TABLE)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):  # 磁盘、权限的问题，不是文件坏了
-            raise OSError(None, str(error), str(path)) from None
+            raise
         database.close()
         path.unlink()
         print(f"以前的检查结果 {visible(path)} 不能用了，从头查。")

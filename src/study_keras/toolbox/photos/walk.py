@@ -14,6 +14,7 @@ _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle", "lost+found"),
 }
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+UNREADABLE_FOLDER = "打不开这个文件夹"
 _MOST_NAME_BYTES = 200  # 类别名写成文件名时，还要留地方给临时的名字；文件系统最多 255 字节
 
 
@@ -81,7 +82,7 @@ class Walk:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            self.problems.append((folder, f"打不开这个文件夹：{error.strerror or error}"))
+            self.problems.append((folder, f"{UNREADABLE_FOLDER}：{error.strerror or error}"))
             return [], []
         self._entered.add(os.path.realpath(folder))
         _refuse_model_folder(folder, {entry.name for entry in entries})

@@ -3,12 +3,12 @@
 import csv
 import json
 
+from toolbox.terminal.records import FORMULA_STARTS, cell
 from toolbox.terminal.text import breaks_a_line, columns, fit, visible
 
 NONE_OF_THESE = "都不像"
 FORMATS = ("table", "csv", "json", "jsonl")
 _SHORTEST_FILE = 16  # 表格里文件名一栏至少这么宽
-_FORMULA = ("=", "+", "-", "@", "\t")  # 表格软件把这样开头的格子当作公式来算
 
 
 def row_of(file, answer, top):
@@ -62,17 +62,13 @@ class Csv:
         self._writer.writerow(["file", "answer", *pairs])
 
     def write(self, row):
-        pairs = [value for each in row["top"] for value in (_text(each["class"]), each["probability"])]
-        file = f"./{row['file']}" if row["file"].startswith(_FORMULA) else row["file"]  # 仍是同一个文件
-        self._writer.writerow([file, _text(row["answer"]), *pairs])
+        pairs = [value for each in row["top"] for value in (cell(each["class"]), each["probability"])]
+        file = f"./{row['file']}" if row["file"].startswith(FORMULA_STARTS) else row["file"]  # 仍是同一个文件
+        self._writer.writerow([file, cell(row["answer"]), *pairs])
         self._file.flush()
 
     def close(self):
         pass
-
-
-def _text(cell):
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 class JsonLines:

@@ -9,6 +9,7 @@ from pathlib import Path
 from toolbox.prediction.rows import NONE_OF_THESE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, sha256_of
+from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import transfer
 
@@ -32,6 +33,8 @@ class Sorter:
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"--sort-into {visible(self.folder)} 是一个文件。请换一个文件夹。")
         self._names = _folder_names([*labels, NONE_OF_THESE])
+        for name in self._names.values():
+            remove_leftovers(self.folder / name)
         self.log, self._file, self.count = None, None, 0
 
     def put(self, path, answer):
@@ -88,7 +91,7 @@ def _free_names(folder, path):
 
 
 def undo(log):
-    """撤销一次整理：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的不动。返回要说的几句话。
+    """撤销一次整理：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的、原处没有了的复制品，都不动。返回要说的几句话。
 
     Raises:
         UserError: 不是整理记录。
@@ -102,10 +105,10 @@ def undo(log):
             gone += 1
         elif sha256_of(target) != entry["sha256"]:
             kept.append(f"{entry['to']}：整理之后内容变了")
-        elif _take_back(source, target, entry):
-            undone += 1
+        elif reason := _take_back(source, target, entry):
+            kept.append(f"{entry['to']}：{reason}")
         else:
-            kept.append(f"{entry['to']}：原处 {source} 已有别的文件")
+            undone += 1
     for folder in {log.parent / entry["to"] for entry in entries}:
         try:
             folder.parent.rmdir()  # 只删得掉空的
@@ -120,14 +123,17 @@ def undo(log):
 
 
 def _take_back(source, target, entry):
-    if entry["moved"] and not source.exists():
-        source.parent.mkdir(parents=True, exist_ok=True)
-        transfer(target, source, move=True)
-        return True
-    if entry["moved"] and sha256_of(source) != entry["sha256"]:
-        return False
-    target.unlink()  # 复制来的；或移动到一半被杀，原处那一份还在
-    return True
+    """收回一个；不能收回就返回为什么。原处有同样的一份，才删这一份。"""
+    if source.is_file() and sha256_of(source) == entry["sha256"] and absolute(source) != absolute(target):
+        target.unlink()  # 复制来的；或移动到一半被杀，原处那一份还在
+        return ""
+    if not entry["moved"]:
+        return f"原处 {source} 没有同样的一份了，这一份留着"
+    if os.path.lexists(source):
+        return f"原处 {source} 已有别的文件"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    transfer(target, source, move=True)
+    return ""
 
 
 def _read_log(log):

@@ -1,6 +1,8 @@
 """命令行上写的各种“照片”：文件、文件夹、通配符、网址、标准输入里的清单，逐张找出来。"""
 
+import errno
 import glob
+import locale
 import os
 import re
 import sys
@@ -15,15 +17,17 @@ from toolbox.prediction.fetch import fetch
 from toolbox.terminal.files import absolute
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_UNREACHABLE = {errno.ENAMETOOLONG: "名字太长", errno.EACCES: "没有权限看它所在的文件夹"}
 PHOTO_SUFFIXES = FORMAT_OF_SUFFIX.keys() | RAW_SUFFIXES
 
 
 @dataclass(frozen=True)
 class Source:
-    """一张待认的照片。file：显示与写进结果的名字；problem：还没读就知道不行的原因。"""
+    """一张待认的照片。file：显示与写进结果的名字；problem：还没读就知道不行的原因；linked：要经过链接才到得了。"""
 
     file: str
     problem: str = ""
+    linked: bool = False
 
     @property
     def path(self):
@@ -39,6 +43,19 @@ class Source:
         if self.problem:
             raise PhotoError(self.problem)
         return fetch(self.file) if self.path is None else self.path
+
+
+def _decoded(line):
+    """清单的一行。Windows 的命令行给出的不是 UTF-8，而是系统自己的编码，如 GBK。"""
+    try:
+        return os.fsdecode(line)
+    except UnicodeDecodeError:
+        return line.decode(locale.getencoding(), errors="replace")
+
+
+def is_linked(path):
+    """绝对路径 path 要不要经过链接。"""
+    return os.path.realpath(path) != str(path)
 
 
 @dataclass
@@ -59,7 +76,7 @@ class Sources:
         for text in self.inputs:
             if text == "-":
                 for line in sys.stdin.buffer:
-                    line = os.fsdecode(line).strip("\r\n\ufeff")
+                    line = _decoded(line).strip("\r\n\ufeff")
                     yield from self._expand(line) if line else ()
             else:
                 yield from self._expand(text)
@@ -70,15 +87,16 @@ class Sources:
             known = address[1].lower() in ("http", "https")
             yield Source(text, "" if known else "网址只认 http:// 与 https://")
             return
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))
         try:
             is_folder, exists = path.is_dir(), os.path.lexists(path)
-        except ValueError:  # 有空字符
-            is_folder, exists = False, False
+        except (ValueError, OSError) as error:  # 有空字符；名字太长，没有权限看
+            yield Source(text, _UNREACHABLE.get(getattr(error, "errno", None), "不是文件名"))
+            return
         if is_folder:
             yield from self._below(path)
         elif exists:
-            yield Source(str(path))
+            yield Source(str(path), linked=path.is_symlink())
         elif glob.has_magic(text):  # Windows 的命令行不展开通配符
             found = sorted(glob.glob(str(path), recursive=True))
             for name in found:
@@ -96,7 +114,7 @@ class Sources:
             if self.leave_out and path.is_relative_to(self.leave_out):
                 self.ignored["--sort-into 的文件夹里的"] += 1
             elif path.suffix.lower() in PHOTO_SUFFIXES:
-                yield Source(str(folder / path.relative_to(root)))
+                yield Source(str(folder / path.relative_to(root)), linked=is_linked(path))
             else:
                 self.ignored["不是照片的文件"] += 1
         for path, reason in walk.problems:

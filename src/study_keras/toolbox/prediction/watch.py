@@ -1,9 +1,10 @@
 """盯着一个文件夹：照片来了就给出来。隔一会儿看一眼，各个系统、网络硬盘都一样。"""
 
+import sys
 import time
 
-from toolbox.photos.walk import Walk
-from toolbox.prediction.sources import PHOTO_SUFFIXES, Source
+from toolbox.photos.walk import UNREADABLE_FOLDER, Walk
+from toolbox.prediction.sources import PHOTO_SUFFIXES, Source, is_linked
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute
 from toolbox.terminal.text import visible
@@ -20,22 +21,26 @@ def arriving(folder, seconds=SECONDS):
     folder = absolute(folder)
     if not folder.is_dir():
         raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
-    done = _look(folder)
-    before = dict(done)
+    done, _ = _look(folder)
+    before, was_whole = dict(done), True
     while True:
         time.sleep(seconds)
-        now = _look(folder)
+        now, whole = _look(folder)
+        if was_whole and not whole:
+            print(f"现在看不全 {visible(folder)}，接着等；原来就有的不会当成新来的。", file=sys.stderr)
         steady = [path for path, state in now.items() if done.get(path) != state == before.get(path)]
         done.update((path, now[path]) for path in steady)
-        done = {path: state for path, state in done.items() if path in now}
-        before = now
-        yield [Source(path) for path in steady]
+        if whole:  # 没有看全时，不见了的可能只是暂时看不到
+            done = {path: state for path, state in done.items() if path in now}
+        before, was_whole = now, whole
+        yield [Source(path, linked=is_linked(path)) for path in steady]
 
 
 def _look(folder):
-    """{照片的路径: (字节数, 修改时间)}；空文件还没有开始写，不算。"""
+    """({照片的路径: (字节数, 修改时间)}, 看全了没有)；空文件还没有开始写，不算。"""
     found = {}
-    for path in Walk(folder).files_below(folder):
+    walk = Walk(folder)
+    for path in walk.files_below(folder):
         if path.suffix.lower() in PHOTO_SUFFIXES:
             try:
                 status = path.stat()
@@ -43,4 +48,4 @@ def _look(folder):
                 continue
             if status.st_size:
                 found[str(path)] = status.st_size, status.st_mtime_ns
-    return found
+    return found, not any(reason.startswith(UNREADABLE_FOLDER) for _, reason in walk.problems)

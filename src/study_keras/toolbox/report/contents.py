@@ -128,7 +128,6 @@ def summarize(run, studied, held_out, target, stage):
     accuracy = numbers(run)["accuracy"]
     print("\n===== 小结 =====")
     print("没有参加训练的 {photos} 张照片，准确率 {share:.3f}（95% 区间 {low:.3f} 至 {high:.3f}）".format(**accuracy))
-    held_out = studied.answers.held_out if studied else held_out
     for what, names in (("不在了", held_out.gone), ("内容改过", held_out.changed)):
         if names:
             more = " 等" if len(names) > 5 else ""

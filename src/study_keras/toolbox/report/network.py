@@ -1,5 +1,6 @@
 """模型拆成报告要用的几段：照片 → 特征图 → 池化的特征 → 各类的得分。各段共用同一份权重。"""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def load_network(folder):
 def cache_options(settings):
     """frozen_prefix.compute 的关键字参数：用训练时的缓存，它不在了就用默认的。"""
     recorded = settings.get("cache_dir")
-    exists = isinstance(recorded, str) and Path(recorded).expanduser().is_dir()
+    exists = isinstance(recorded, str) and Path(os.path.expanduser(recorded)).is_dir()
     return {"cache_dir": Path(recorded) if exists else CACHE_DIR, "keep": not settings.get("no_cache")}
 
 

@@ -5,12 +5,12 @@ import hashlib
 from pathlib import Path
 
 from toolbox.report.view import build
-from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.files import absolute, folder_written_aside, refuse_foreign
 from toolbox.terminal.plots import chinese_font_with
 from toolbox.terminal.text import visible
 
 PAGE_FILE = "report.html"
+WRITTEN = {PAGE_FILE, "confusion.png", "curves.png", "reliability.png", "map.png"}
 _CHINESE = "U+2014, U+2018-201D, U+2026, U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"  # 汉字与中文标点
 _HERE = Path(__file__).resolve().parent
 
@@ -19,15 +19,10 @@ def target_folder(model_folder, out=None):
     """报告写在哪里：out，或模型文件夹里的 report/；已有的报告会换掉。
 
     Raises:
-        UserError: 那里是文件，或已有别的东西。
+        UserError: 那里是文件，或有不是报告的东西。
     """
     target = absolute(out) if out else model_folder / "report"
-    if target.is_file():
-        raise UserError(f"{visible(target)} 是一个文件，不能往里面写报告。请用 --out 换一个文件夹。")
-    if target.exists() and any(target.iterdir()) and not (target / PAGE_FILE).is_file():
-        raise UserError(
-            f"{visible(target)} 里已有别的东西，不是报告；为了不弄丢它们，没有写。请用 --out 换一个文件夹。"
-        )
+    refuse_foreign(target, PAGE_FILE, WRITTEN, "报告", "请用 --out 换一个文件夹。")
     return target
 
 

@@ -4,9 +4,13 @@ from collections import Counter
 
 import numpy as np
 
+from toolbox.model_folder_reader import METRICS_FILE
 from toolbox.photos.split import PART_NAMES
 from toolbox.report import contents, figures, metrics
 from toolbox.report.pictures import data_uri, overlay, thumbnails
+from toolbox.terminal.commands import quoted
+from toolbox.terminal.errors import UserError
+from toolbox.terminal.text import visible
 
 MOST_NAMED = 20
 _HIDDEN = ("versions", "class_names")  # 另有地方写
@@ -18,12 +22,10 @@ def build(run, held_out, studied, folder):
 
     Args:
         run: SavedRun。
-        held_out: HeldOut；看过照片就用 studied 里去掉了改过的那一份。
-        studied: contents.Studied；一张照片也没有找到时为 None。
+        held_out: HeldOut，已去掉内容改过的照片。
+        studied: contents.Studied；一张照片也没有找到，或都改过时为 None。
         folder: 各图的 PNG 写在这里。
     """
-    if studied:
-        held_out = studied.answers.held_out
     numbers = contents.numbers(run)
     figures.draw_confusion(numbers["matrix"], numbers["names"], folder / "confusion.png")
     shares = numbers["matrix"] / np.maximum(numbers["matrix"].sum(axis=1, keepdims=True), 1)
@@ -32,6 +34,9 @@ def build(run, held_out, studied, folder):
     view |= {**numbers, "shares": shares, "parts": _parts(run), "facts": _facts(run, held_out), "studied": None}
     view["training"] = Counter(photo.class_name for photo in held_out.training)
     view["settings"] = {key: value for key, value in run.settings.items() if key not in _HIDDEN}
+    view["folder"] = str(held_out.root or run.settings.get("images_dir") or "")
+    given_split = ["--given-split"] if run.settings.get("given_split") else []
+    view["apply"] = [quoted(view["folder"]), *given_split, "--apply", "photo_changes.json", "--move-to", "moved_photos"]
     view["page_key"] = f"{run.folder.name} {run.settings.get('photos_sha256', '')}"
     view["colours"] = [figures.COLOURS[k % len(figures.COLOURS)] for k in range(len(numbers["names"]))]
     if studied:
@@ -45,6 +50,8 @@ def _parts(run):
     for part, name in PART_NAMES.items():
         score = run.metrics.get(part)
         if score:
+            if not all(isinstance(score.get(number), (int, float)) for number in ("accuracy", "photos", "loss")):
+                raise UserError(f"{visible(run.folder / METRICS_FILE)} 里{name}的成绩不全。请再训练一次。")
             low, high = metrics.wilson(round(score["accuracy"] * score["photos"]), score["photos"])
             rows.append({"part": part, "name": name, "low": low, "high": high, **score})
     return rows

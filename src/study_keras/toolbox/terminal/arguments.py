@@ -62,12 +62,23 @@ class ArgumentParser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", _ChineseHelpFormatter)
         super().__init__(description=description, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="出错时显示完整的调用栈")
+        self._alternatives = []
+
+    def not_together(self, *options):
+        """这几个选项（如 "--shard"）只能给一个，否则有一个会白给。"""
+        self._alternatives.append(options)
 
     def parse_known_args(self, args=None, namespace=None):
         for argument in sys.argv[1:] if args is None else args:
             if re.fullmatch(r"--[\w-]+=--", str(argument)):  # argparse 会把这个值丢掉，留下一个空列表
                 self.error(f"选项 {argument[:-3]}：值不能是 --")
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        for options in self._alternatives:
+            names = [(option, option.strip("-").replace("-", "_")) for option in options]
+            given = [option for option, name in names if getattr(found, name) != self.get_default(name)]
+            if len(given) > 1:
+                self.error(f"{' 不与 '.join(given[:2])} 一起用：只有一个会起作用")
+        return found, rest
 
     def error(self, message):
         print(f"错误：{visible(message)}。用 --help 查看全部选项。", file=sys.stderr)

@@ -1,6 +1,7 @@
 """用户能改正的错误，以及把异常说成一句中文。"""
 
 import errno
+import re
 import shutil
 import tempfile
 import time
@@ -15,6 +16,12 @@ _OLDEST_CLOCK = 2025  # 年；比课程还早，就是时钟没有校准
 
 class UserError(Exception):
     """用户能改正的错误。文字是一句中文：哪里不对，该怎么办。"""
+
+
+def from_inside_tensorflow(error):
+    """TensorFlow 在自己的线程里运行我们的函数，其中的 UserError 成了它的异常文字里的一行：取出来，没有就是 None。"""
+    found = re.search(r"\bUserError: (.+)", str(error))
+    return UserError(found[1].strip()) if found else None
 
 
 @contextmanager

@@ -57,6 +57,11 @@ def missing(**packages):
     return [name for module, name in packages.items() if importlib.util.find_spec(module) is None]
 
 
+def install(requirements):
+    """装 requirements（如 "requirements/report.txt"）的命令，在读者此刻的文件夹里照抄就能运行。"""
+    return f"{python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}"
+
+
 def require(requirements, **packages):
     """确认只有个别课才要的这些包都装了；只看在不在，不导入。
 
@@ -71,5 +76,4 @@ def require(requirements, **packages):
 
     absent = missing(**packages)
     if absent:
-        install = f"{python_command()} -m pip install -r {quoted(PROJECT_DIR / requirements)}"
-        raise UserError(f"还没有装 {'、'.join(absent)}。请先运行 {install}")
+        raise UserError(f"还没有装 {'、'.join(absent)}。请先运行 {install(requirements)}")

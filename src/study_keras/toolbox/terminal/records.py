@@ -12,7 +12,7 @@ from toolbox.terminal.files import written_aside
 from toolbox.terminal.text import visible
 
 _LARGEST = 10_000_000  # 字节；再大的不是课程写的
-_FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")  # 电子表格会把这样开头的格子当公式运行（OWASP: CSV Injection）
+FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")  # 电子表格会把这样开头的格子当公式运行（OWASP: CSV Injection）
 
 
 def write_json(path, value):
@@ -42,7 +42,7 @@ def write_csv(path, header, rows):
     with open(path, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        writer.writerows([cell(value) for value in row] for row in rows)
 
 
 def read_csv(path):
@@ -73,9 +73,9 @@ def read_arrays(path):
         return dict(arrays)
 
 
-def _cell(value):
-    """以 = 之类开头的，前面加一个单引号；本来就以单引号开头的也加，才分得清。数不是名字，照写。"""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("'", *_FORMULA_STARTS)) else value
+def cell(value):
+    """表格里的一格：以 = 之类开头的，前面加一个单引号；本来就以单引号开头的也加，才分得清。数不是名字，照写。"""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("'", *FORMULA_STARTS)) else value
 
 
 def _value(text):

@@ -11,7 +11,7 @@ import sys
 import traceback
 
 from toolbox.terminal import packages
-from toolbox.terminal.errors import UserError, explain, full_disk
+from toolbox.terminal.errors import UserError, explain, from_inside_tensorflow, full_disk
 from toolbox.terminal.files import temporary_files_together
 from toolbox.terminal.tensorflow_start import is_loading
 from toolbox.terminal.text import visible
@@ -83,6 +83,9 @@ def _explain_unexpected(error):
     """说出意料之外的 error，返回退出码。"""
     if full := full_disk(error):
         print(f"错误：{visible(explain(full))}", file=sys.stderr)
+        return 2
+    if inner := from_inside_tensorflow(error):
+        print(f"错误：{visible(inner)}", file=sys.stderr)
         return 2
     reason = visible(re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300])
     print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)

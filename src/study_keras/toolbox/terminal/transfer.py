@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from toolbox.terminal.leftovers import aside_of
+
 
 def transfer(source, target, move):
     """把文件 source 复制（move 为假）或移动到 target，可以在另一个磁盘上。任何时候至少有一份完整的。
@@ -15,9 +17,9 @@ def transfer(source, target, move):
     if move and _linked(source, target):
         Path(source).unlink()
         return
-    aside = target.with_name(f".{target.name[:80]}.{os.getpid()}.copying")
+    aside = aside_of(target.with_name(target.name[:40]))  # 加上临时的前后缀，名字也不会太长
     try:
-        with open(source, "rb") as read, open(aside, "wb") as write:
+        with open(source, "rb") as read, open(aside, "xb") as write:
             shutil.copyfileobj(read, write)
             write.flush()
             os.fsync(write.fileno())

@@ -19,12 +19,12 @@ def process_pool(workers):
     """给出一个 ProcessPoolExecutor；出错或 Ctrl-C 时，还没开始的都取消。
 
     Args:
-        workers: 想要几个进程；不会多于 CPU 核数。
+        workers: 想要几个进程；不会多于这个进程能用的 CPU 核数。
 
     Raises:
         UserError: 有一个工作进程意外结束了。
     """
-    workers = max(1, min(workers, os.cpu_count() or 1, _MAX_WORKERS))
+    workers = max(1, min(workers, cores(), _MAX_WORKERS))
     # 一律用 spawn：父进程可能正在载入 TensorFlow，带着它的线程 fork 会死锁
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
         try:

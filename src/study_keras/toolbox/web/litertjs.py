@@ -12,6 +12,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from toolbox.terminal import packages
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR, temporary_folder, written_aside
 from toolbox.terminal.text import visible
@@ -121,7 +122,7 @@ def _pack(names, cache_dir):
                 return
     wanted = " ".join(f"{name}@{VERSION}" for name in PACKAGES)
     raise UserError(
-        f"取不到 LiteRT.js（{reason}）。请装一个 npm：python -m pip install -r requirements/web_page.txt；"
+        f"取不到 LiteRT.js（{reason}）。请装一个 npm：{packages.install('requirements/web_page.txt')} ；"
         f"或在别的机器上运行 npm pack {wanted}，把得到的两个文件用 --litertjs 给出。"
     )
 

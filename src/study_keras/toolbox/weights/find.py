@@ -7,7 +7,9 @@ from pathlib import Path
 
 from toolbox.downloads import resumable
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import absolute, one_process_at_a_time, remove_leftovers, sha256_of, written_aside
+from toolbox.terminal.files import absolute, sha256_of, written_aside
+from toolbox.terminal.leftovers import remove_leftovers
+from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
 from toolbox.weights import torchvision
 from toolbox.weights.keras_layers import keras_layers
@@ -141,7 +143,7 @@ def _cached(name):
     if not problem:
         return weights
     print(f"权重：缓存里的 {visible(path)} 坏了，已删除（{visible(problem)}）。", flush=True)
-    path.unlink()
+    path.unlink(missing_ok=True)
     _record(path).unlink(missing_ok=True)
     return None
 

@@ -166,7 +166,7 @@ function clearAnswer(text) {
 
 async function openCamera(turned = false) {
   try {
-    await camera.open(turned);
+    if (!(await camera.open(turned))) return;
   } catch (error) {
     closeCamera();
     say(`相机打不开：${error.message}`, true);

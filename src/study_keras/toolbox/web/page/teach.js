@@ -194,7 +194,7 @@ async function toggleCamera() {
 
 async function openCamera(turned = false) {
   try {
-    await camera.open(turned);
+    if (!(await camera.open(turned))) return false;
   } catch (error) {
     say(`相机打不开：${error.message}。可以选照片。`, true);
     return false;
