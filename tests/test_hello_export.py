@@ -234,6 +234,9 @@ BAD_EXPORTS = [
     lambda export: (export / certificate.KEPT).write_bytes(b"PK\x03\x04"),
     lambda export: (export / certificate.KEPT).write_bytes(pickle.dumps(Dangerous())),
     lambda export: np.savez_compressed(export / certificate.KEPT, **np.load(export / certificate.KEPT)),
+    lambda export: (export / certificate.FILE).write_text(
+        (export / certificate.FILE).read_text("utf-8").replace('"images_dir"', '"x"'), encoding="utf-8"
+    ),
     without_keras,
     one_row_less,
 ]
@@ -268,7 +271,7 @@ def test_what_serving_would_receive_is_answered(exported, capsys):
     said = capsys.readouterr().out
     assert '"signature_name": "serving_default", "instances": [[[[' in said
     assert '"signature_name": "jpeg", "instances": [{"b64": "' in said
-    assert said.count('应答：{"predictions": [{') == 2
+    assert said.count('应答：{"predictions": [{') == 2 and "答案都与证书里的相同" in said
 
 
 def test_missing_packages_leave_the_other_formats(monkeypatch, capsys):

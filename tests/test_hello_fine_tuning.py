@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from unittest import mock
 
 import keras
@@ -20,6 +21,7 @@ from toolbox.photos.folder import open_folder
 from toolbox.photos.photo_batches import PhotoBatches
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN
+from toolbox.terminal.errors import UserError
 from toolbox.weights import find
 
 SCRIPT = LESSONS_DIR / "hello_fine_tuning.py"
@@ -255,6 +257,13 @@ def test_wrong_layer_is_one_line_listing_the_right_ones(quick, tmp_path):
     assert done.returncode == 2 and len(errors) == 1 and errors[0].startswith("错误：基础模型里没有 block_99")
     assert "block_13_expand" in errors[0] and "Conv_1" in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_after_which_nothing_can_be_trained_is_refused():
+    args = lesson.parse_arguments(["--unfreeze-from", "out_relu"])
+    weights, folder = SimpleNamespace(path=None), SimpleNamespace(class_names=["a", "b"])
+    with pytest.raises(UserError, match="out_relu.*没有可以训练的权重.*block_16_expand"):
+        lesson.new_model(args, folder, weights)
 
 
 @pytest.mark.slow

@@ -178,6 +178,34 @@ def test_a_leak_across_given_parts(tmp_path, check):
     assert answer["classes"] == {"cat": 11, "dog": 10}
 
 
+def test_of_identical_photos_the_held_out_one_stays(tmp_path, check):
+    for part, start in (("train", 0), ("val", 50)):
+        for k, name in enumerate(("cat", "dog")):
+            for i in range(5):
+                save(tmp_path / "p" / part / name / f"{i}.jpg", detailed(start + 10 * k + i))
+    shutil.copy(tmp_path / "p" / "val" / "cat" / "0.jpg", tmp_path / "p" / "train" / "cat" / "a.jpg")
+    found = check(tmp_path / "p", "--given-split")[1]
+    assert found["identical"] == [("val/cat/0.jpg", "train/cat/a.jpg")]  # 移走时留下第一张
+
+
+def test_a_photo_that_became_unreadable_is_in_no_other_finding(photos, check):
+    shutil.copy(photos / "daisy" / "0.jpg", photos / "roses" / "同.jpg")
+    shutil.copy(photos / "tulips" / "0.jpg", photos / "tulips" / "同.jpg")
+    assert check(photos)[1].keys() == {"two_labels", "identical"}
+    for name in ("roses/同.jpg", "tulips/同.jpg"):
+        (photos / name).write_bytes(b"x")
+    for path in list((photos / "daisy").iterdir())[:3]:  # 画面重新编号
+        path.unlink()
+    found = check(photos)[1]
+    assert found.keys() == {"unreadable"} and len(found["unreadable"]) == 2
+
+
+def test_the_cache_may_not_lie_among_the_photos(photos, capsys):
+    with pytest.raises(UserError, match="--cache-dir.*在照片文件夹里"):
+        lesson.main([str(photos), "--cache-dir", str(photos / "缓存")])
+    assert not (photos / "缓存").exists()
+
+
 def test_names_from_outside_are_shown_not_obeyed(photos, tmp_path, capsys):
     if os.name == "nt":
         pytest.skip("Windows 不许这样的文件名")
@@ -330,6 +358,10 @@ def test_options_that_do_not_go_together(photos, tmp_path):
         ["--apply", "x"],
         ["--undo", "x", "--move-to", "y", "--findings", "dark"],
         ["--move-to", "x", "--findings", "one_scene"],
+        ["--move-to", "x", "--findings", "labels"],
+        ["--undo", "x", "--labels"],
+        ["--undo", "x", "--format", "json"],
+        ["--apply", "x", "--move-to", "y", "--page", "z.html"],
     ):
         with pytest.raises(SystemExit) as ending:
             lesson.main([str(photos), *options])

@@ -23,9 +23,10 @@ from loopback_server import Answer, LoopbackServer
 from small_model import LABELS, keras_probabilities, make_old
 from toolbox import model_folder_reader
 from toolbox.photos.read import IMAGE_SIZE, PhotoError, read_photo
-from toolbox.prediction import fetch, sorting, watch
+from toolbox.prediction import fetch, sorting, sources, watch
 from toolbox.prediction.rows import Csv, row_of
 from toolbox.predictor import Predictor
+from toolbox.terminal import leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import columns as width_of
 
@@ -83,6 +84,24 @@ def test_a_list_on_standard_input(run, photos, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     code, out, _ = run("-", "--format", "jsonl")
     assert code == 0 and [os.path.basename(file) for file in files_in(out)] == ["a.jpg", "b.png", "c.jpg"]
+
+
+def test_names_that_cannot_be_files_are_named_and_the_rest_goes_on(run, photos):
+    names = ["~没有这个人.jpg", "长" * 300 + ".jpg", "a\0.jpg"]
+    code, out, err = run(*names, photos / "a.jpg", "--format", "jsonl")
+    assert code == 3 and len(files_in(out)) == 1 and err.count("读不出来：") == 3
+    assert "名字太长" in err and "Traceback" not in err
+
+
+def test_a_list_in_the_encoding_of_windows(run, photos, monkeypatch):
+    """Windows 的命令行给出 GBK 的清单，那里的 os.fsdecode 却只认 UTF-8。"""
+    save_jpeg(photos / "花.jpg", seed=9)
+    text = f"{photos / '花.jpg'}\r\n".encode("gbk")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    monkeypatch.setattr(sources.os, "fsdecode", lambda path: path.decode() if isinstance(path, bytes) else path)
+    monkeypatch.setattr(sources.locale, "getencoding", lambda: "gbk")
+    code, out, _ = run("-", "--format", "jsonl")
+    assert code == 0 and files_in(out) == [str(photos / "花.jpg")]
 
 
 def test_answers_are_those_of_the_predictor_in_every_format(run, model, photos, tmp_path):
@@ -159,8 +178,9 @@ def test_nothing_to_do_is_an_error(run, photos, tmp_path):
         run()
     with pytest.raises(UserError, match="一张照片也没有找到"):
         run(tmp_path / "空")
-    for arguments in (["--move"], ["--watch", ".", "--out", "x"], ["--watch", ".", "--sort-into", "x"]):
-        assert run(*arguments)[0] == 2
+    together = ["--watch . --out x", "--watch . --sort-into x", "--watch . --format json", "--undo x --sort-into y"]
+    for arguments in ("--move", "--undo x a.jpg", *together):
+        assert run(*arguments.split())[0] == 2
 
 
 def test_the_newest_model_is_used_and_said(run, model, photos, tmp_path, monkeypatch):
@@ -189,6 +209,31 @@ def test_an_error_leaves_no_half_written_file(run, photos, tmp_path, monkeypatch
         run(photos, "--out", tmp_path / "表.csv")
     assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "以前的"
     assert sorted(os.listdir(tmp_path)) == sorted(["照片", "表.csv"])
+
+
+def test_finding_nothing_keeps_the_answers_of_before(run, tmp_path):
+    (tmp_path / "空").mkdir()
+    (tmp_path / "表.csv").write_text("以前的", encoding="utf-8")
+    with pytest.raises(UserError, match="一张照片也没有找到"):
+        run(tmp_path / "空", "--out", tmp_path / "表.csv")
+    assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "以前的"
+
+
+def test_answers_are_not_lost_when_the_file_is_open_elsewhere(run, photos, tmp_path, monkeypatch):
+    """Windows 上，正被 Excel 开着的文件换不掉：写到旁边，说出来。"""
+    (tmp_path / "表.csv").write_text("开着的", encoding="utf-8")
+    replace = os.replace
+
+    def locked(source, target):
+        if str(target) == str(tmp_path / "表.csv"):
+            raise PermissionError(13, "Access is denied", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    code, _, err = run(photos, "--out", tmp_path / "表.csv")
+    assert code == 0 and "表_2.csv" in err
+    assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "开着的"
+    assert (tmp_path / "表_2.csv").read_text(encoding="utf-8-sig").count("\n") == 4
 
 
 # ---- 网址 ----
@@ -273,6 +318,40 @@ def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):
     assert new.read_text(encoding="utf-8") == "后来改过" and own.exists()
 
 
+def test_the_last_copy_is_not_taken_back(run, photos, tmp_path):
+    target, data = tmp_path / "整理好", (photos / "a.jpg").read_bytes()
+    run(photos / "a.jpg", "--sort-into", target)
+    (photos / "a.jpg").unlink()
+    _, out, err = run("--undo", log_in(target))
+    assert "撤销了 0 个" in out and "没有同样的一份了" in err
+    assert data in tree(target).values()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上建链接要特别的权限")
+def test_what_lies_behind_a_link_is_not_moved(run, photos, tmp_path):
+    elsewhere = tmp_path / "别处"
+    save_jpeg(elsewhere / "o.jpg", seed=7)
+    save_jpeg(elsewhere / "里" / "p.jpg", seed=8)
+    (photos / "链接.jpg").symlink_to(elsewhere / "o.jpg")
+    (photos / "链接的").symlink_to(elsewhere / "里")
+    _, _, err = run(photos, "--sort-into", tmp_path / "整理好", "--move")
+    assert err.count("经过链接，不移动") == 2 and "整理了 3 张" in err
+    assert (elsewhere / "o.jpg").exists() and (elsewhere / "里" / "p.jpg").exists()
+    _, _, err = run(photos, "--sort-into", tmp_path / "复制的")
+    assert "整理了 2 张" in err
+
+
+def test_a_copy_left_half_by_a_kill_is_cleared(run, photos, tmp_path):
+    target = tmp_path / "整理好"
+    answer = json.loads(run(photos / "a.jpg", "--format", "jsonl")[1])["answer"]
+    half = target / answer / f".a.jpg.{leftovers._machine()}.{2**22 + 1}.00000000-0.writing"  # 没有这个进程
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    run(photos / "a.jpg", "--sort-into", target)
+    run("--undo", log_in(target))
+    assert not half.exists() and not half.parent.exists()
+
+
 def test_sorting_again_leaves_out_what_is_sorted(run, photos):
     run(photos, "--sort-into", photos / "整理好")
     before = tree(photos / "整理好")
@@ -344,6 +423,25 @@ def test_photos_are_named_when_they_have_arrived(photos, monkeypatch):
     assert seen == [[], [], [], [], ["新.jpg"], [], [], ["a.jpg"], []]
     with pytest.raises(UserError, match="不是文件夹"):
         next(watch.arriving(photos / "a.jpg"))
+
+
+def test_a_share_that_is_away_for_a_while_brings_nothing_new(photos, monkeypatch, capsys):
+    """网络硬盘断了一下又回来：原来就有的不是新来的；其间真的新来的照认。"""
+    steps = iter(range(20))
+    away = photos.with_name("断了")
+
+    def act(_):
+        step = next(steps)
+        if step == 1:
+            photos.rename(away)
+        if step == 4:
+            away.rename(photos)
+            save_jpeg(photos / "新.jpg", seed=5)
+
+    monkeypatch.setattr(watch.time, "sleep", act)
+    batches = itertools.islice(watch.arriving(photos), 9)
+    assert [os.path.basename(source.file) for batch in batches for source in batch] == ["新.jpg"]
+    assert capsys.readouterr().err.count("现在看不全") == 1
 
 
 @pytest.mark.slow

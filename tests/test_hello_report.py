@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import hello_report as lesson
+from toolbox import held_out
 from toolbox.flower_painting.backgrounds import paint_background
 from toolbox.flower_painting.heads import SPECIES, draw_head
 from toolbox.held_out import find_held_out
@@ -142,6 +143,28 @@ def test_photos_moved_gone_and_changed_are_named(trained, flowers, tmp_path, cap
     notice = html.split('<section class="notice">')[1].split("</section>")[0]
     assert all(f"<li>{name}</li>" in notice for name in [*gone, changed])
     assert f"没有参加训练的 {len(rows)} 张照片" in html and html.count("<title>") - 1 == len(rows) - 3
+
+
+@pytest.mark.slow
+def test_hardly_any_photo_left_unchanged(trained, flowers, tmp_path, capsys, monkeypatch):
+    """留出的只剩一张；连这一张也改过：照样写出来。"""
+    rows, moved = predictions(trained("seq")), tmp_path / "搬走了"
+    shutil.copytree(flowers, moved)
+    for row in rows[1:]:
+        (moved / row["file"]).unlink()
+    command = [str(trained("seq")), "--images-dir", str(moved), "--out", str(tmp_path / "report")]
+    lesson.main(command)
+    assert f"不在了的照片 {len(rows) - 1} 张" in capsys.readouterr().out
+    assert read_page(tmp_path / "report").count("<title>") == 2
+    monkeypatch.setattr(held_out, "SAME_PROBABILITY", -1)
+    lesson.main(command)
+    assert f"内容改过的照片 1 张，报告里没有：{rows[0]['file']}" in capsys.readouterr().out
+    assert read_page(tmp_path / "report").count("<title>") == 1
+
+
+def test_a_map_of_hardly_any_photo():
+    for count in range(3):
+        assert lesson.map_of_photos(np.ones((count, 8))).shape == (count, 2)
 
 
 @pytest.mark.slow

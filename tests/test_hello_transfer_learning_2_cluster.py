@@ -1,6 +1,9 @@
 """第 2 课在集群上，都是真的进程、真的网络（回环地址）：整个集群、进程被杀后归队、同步训练。"""
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +133,19 @@ def test_a_parameter_server_that_died_is_reported_and_restarting_it_alone_is_eno
         members.wait()
     assert any("又连上了" in line for line in shown)
     assert last_step(tmp_path) >= 600 and lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上没有发给单个进程的 SIGINT")
+def test_a_parameter_server_ends_with_ctrl_c(tmp_path):
+    cluster = local_cluster.addresses(chief=1, ps=1)
+    config = json.dumps({"cluster": cluster, "task": {"type": "ps", "index": 0}})
+    process = lesson_2_run.start("--images-dir", str(tmp_path), TF_CONFIG=config)
+    try:
+        lesson_2_run.read_until(process.stdout, "参数服务器开始服务")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130 and "已中断" in process.stdout.read()
+    finally:
+        process.kill()
 
 
 def test_synchronous_training_of_two_processes(flowers, cache_dir, tmp_path, capfd):

@@ -22,8 +22,8 @@ def test_notebooks_are_in_step_with_their_sources(source):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", ["hello_transfer_learning", "hello_fine_tuning"])
-def test_notebook_of_a_lesson_runs_on_drawn_flowers(lesson, flowers, cache_dir, tmp_path):
-    options = ["--images-dir", flowers, "--cache-dir", cache_dir, "--output-dir", tmp_path]
+def test_notebook_of_a_lesson_runs_on_drawn_flowers(lesson, first_flowers, cache_dir, tmp_path):
+    options = ["--images-dir", first_flowers(24), "--cache-dir", cache_dir, "--output-dir", tmp_path]
     outputs = run(lesson, '["--drawn"]', repr([str(option) for option in options]))
     assert "image/png" in str(outputs)  # 一批照片，或一张照片的几个视图
     assert "'accuracy'" in str(outputs[-3:]) or "sunflowers" in str(outputs[-1])

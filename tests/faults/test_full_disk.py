@@ -17,7 +17,8 @@ from storms import contents, new_server
 from toolbox import flower_photos, model_folder
 from toolbox.drawn_flowers import draw_folder
 from toolbox.frozen_prefix.store import PrefixStore
-from toolbox.terminal.errors import UserError
+from toolbox.photo_check.results import open_results
+from toolbox.terminal.errors import UserError, explain
 from toolbox.weights import torchvision
 
 
@@ -72,6 +73,15 @@ def test_cached_features(small_disk):
         for _ in keys:
             append(rows)
     assert contents(store.folder) == {}
+
+
+def test_photo_check(small_disk, tmp_path):
+    disk, root = small_disk(400_000), tmp_path / "photos"
+    root.mkdir()
+    disk.fill(free=60_000)
+    with pytest.raises(OSError) as failure, open_results(root, disk.path) as results:
+        results.note_files((root / f"{'长' * 40}{i}.jpg", 0, None) for i in range(3000))
+    assert "磁盘满了" in explain(failure.value) and "--cache-dir" in explain(failure.value)
 
 
 def test_model_folder(small_disk):

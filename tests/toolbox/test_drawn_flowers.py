@@ -103,6 +103,13 @@ def test_photos_that_a_power_cut_left_empty_or_cut_are_drawn_again(small, tmp_pa
     assert contents(draw_folder(folder, 3, seed=7, workers=1)) == contents(small)
 
 
+def test_what_is_removed_is_counted(tmp_path, capsys):
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    assert "删去" not in capsys.readouterr().out
+    draw_folder(folder, 1, seed=7, workers=1)
+    assert f"{folder} 里有 10 张以前画的" in capsys.readouterr().out and len(list(folder.glob("*/*.jpg"))) == 5
+
+
 def test_two_drawings_at_once_with_different_seeds_take_turns(small, tmp_path):
     """先后都行，混在一起不行：戳说是哪个种子，就全是那个种子画的。"""
     folder, script = tmp_path / "flowers", LESSONS_DIR / "toolbox" / "drawn_flowers.py"

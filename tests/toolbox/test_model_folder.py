@@ -10,9 +10,9 @@ import pytest
 
 from conftest import LESSONS_DIR
 from toolbox import course, model_folder
-from toolbox.photos.folder import Photo, PhotoFolder
+from toolbox.photos.folder import Photo, PhotoFolder, open_folder
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.records import read_csv
+from toolbox.terminal.records import read_csv, read_json
 from toolbox.weights.find import Weights
 
 HISTORY = {"accuracy": [0.5, 0.7], "val_accuracy": [0.4, 0.6], "loss": [1.0, 0.8], "val_loss": [1.1, 0.9]}
@@ -138,6 +138,17 @@ def test_other_peoples_folders_are_never_replaced(tmp_path):
     (tmp_path / "m" / "Thumbs.db").touch()  # 系统自己放的不算
     write_something(tmp_path, text="2")
     assert not (tmp_path / "m" / "Thumbs.db").exists()
+
+
+def test_settings_know_where_the_photos_are_from_any_folder(tmp_path, monkeypatch, photo_dir):
+    """--images-dir 常是相对的路径；在别的文件夹里运行后面的课，也要找得到。"""
+    monkeypatch.chdir(photo_dir.parent)
+    photos = open_folder(photo_dir.name)
+    settings = {"images_dir": photo_dir.name, "cache_dir": Path("缓存")}
+    model_folder.write_settings(tmp_path, settings, Weights("random", None, None), photos)
+    written = read_json(tmp_path / "settings.json")
+    assert written["images_dir"] == str(photo_dir.resolve())
+    assert written["cache_dir"] == str(photo_dir.resolve().parent / "缓存")
 
 
 def test_files_read_back(tmp_path):

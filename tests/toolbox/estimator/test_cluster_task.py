@@ -41,6 +41,11 @@ def test_any_address_of_a_machine_is_accepted(monkeypatch, address):
     assert task.address == address
 
 
+@pytest.mark.parametrize("host", ["gpu..lab", "g" * 64 + ".lab"])
+def test_a_host_that_is_no_name_is_not_up(host):
+    assert not cluster_task.is_up(f"{host}:2222")
+
+
 def test_one_process_leads(monkeypatch):
     assert Task("chief", 0, CLUSTER).leads
     assert not Task("worker", 0, CLUSTER).leads

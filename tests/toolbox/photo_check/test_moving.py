@@ -105,6 +105,44 @@ def test_a_kill_between_two_moves_loses_nothing(root, tmp_path, monkeypatch, kil
     assert files(root) == before and not files(aside)
 
 
+def test_an_interrupted_move_says_how_far_it_came(root, tmp_path, monkeypatch, capsys):
+    before = files(root)
+    aside = aside_folder(tmp_path / "aside", root)
+    move, done = moving._move, []
+
+    def full(source, target):
+        if len(done) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        move(source, target)
+        done.append(target)
+
+    monkeypatch.setattr(moving, "_move", full)
+    with pytest.raises(UserError, match="磁盘满了.*--move-to"):
+        set_aside(list(before), root, aside)
+    said = capsys.readouterr().out
+    assert "移走 2 个" in said and "还有 2 个没有动" in said and "--undo" in said and str(log_in(aside).name) in said
+    monkeypatch.setattr(moving, "_move", move)
+    undo(log_in(aside), root)
+    assert files(root) == before and not files(aside)
+
+
+def test_a_log_among_the_photos_undoes_nothing(root, tmp_path):
+    """读者把移走的连同日志一起放回了照片文件夹：原处与去处成了同一个，照着删就什么也不剩。"""
+    before = files(root)
+    aside = aside_folder(tmp_path / "aside", root)
+    set_aside(["roses/a.jpg"], root, aside)
+    (aside / "roses" / "a.jpg").rename(root / "roses" / "a.jpg")
+    log = log_in(aside).rename(root / "moves.jsonl")
+    with pytest.raises(UserError, match="在照片文件夹里.*什么也没有动"):
+        undo(log, root)
+    assert files(root) == before
+    line = {"action": "relabel", "file": "tulips/a.jpg", "to": "tulips/a.jpg"}
+    (aside / "log.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="同一个"):
+        undo(aside / "log.jsonl", root)
+    assert files(root) == before
+
+
 def test_to_another_disk(root, tmp_path, monkeypatch):
     before = files(root)
 

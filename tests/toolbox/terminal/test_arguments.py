@@ -2,8 +2,10 @@
 
 import pytest
 
+import hello_export
 import hello_fine_tuning
 import hello_transfer_learning
+import hello_transfer_learning_2
 from toolbox.terminal import arguments
 
 
@@ -44,6 +46,29 @@ def test_impossible_values_are_refused_at_once(capsys, given):
 @pytest.mark.parametrize("value", ["1e300", "1e-300", "0", "nan", "inf", "-1"])
 def test_impossible_learning_rates_are_refused_at_once(capsys, value):
     assert "--learning-rate" in refused(capsys, hello_fine_tuning.parse_arguments, ["--learning-rate", value])
+
+
+@pytest.mark.parametrize(
+    "lesson, given",
+    [
+        (hello_transfer_learning, "--end-to-end --shard 1/2"),
+        (hello_transfer_learning, "--no-cache --shard 1/2"),
+        (hello_transfer_learning, "--images-dir x --drawn"),
+        (hello_fine_tuning, "--end-to-end --shard 1/2"),
+        (hello_fine_tuning, "--repeats 2 --find-lr"),
+        (hello_transfer_learning_2, "--sync --mirrored --cluster 2"),
+        (hello_transfer_learning_2, "--cluster 2 --mirrored"),
+        (hello_transfer_learning_2, "--sync"),
+        (hello_export, "--verify x --formats onnx"),
+        (hello_export, "--verify x --out y"),
+        (hello_export, "模型 --verify x"),
+        (hello_export, "--formats litert --serve-check"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(capsys, monkeypatch, lesson, given):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    message = refused(capsys, lesson.parse_arguments, given.split())
+    assert any(option in message for option in given.split() if option.startswith("--"))
 
 
 def test_every_seed_of_the_repeats_must_be_possible(capsys):

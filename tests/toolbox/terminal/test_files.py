@@ -82,6 +82,22 @@ def test_an_error_leaves_the_old_one_and_nothing_else(tmp_path, error):
     assert sorted(os.listdir(tmp_path)) == ["folder", "x"]
 
 
+def test_what_cannot_be_replaced_is_not_lost(tmp_path, monkeypatch, capsys):
+    """Windows 上，里面有文件正开着的文件夹改不了名。"""
+    write_folder(tmp_path / "m", b"old")
+    replace = os.replace
+
+    def locked(source, target):
+        if str(source) == str(tmp_path / "m"):
+            raise PermissionError(13, "Access is denied", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    write_folder(tmp_path / "m", b"new")
+    assert content_of(tmp_path / "m") == b"old" and content_of(tmp_path / "m_2") == b"new"
+    assert "m_2" in capsys.readouterr().err and len(os.listdir(tmp_path)) == 2
+
+
 def test_a_full_disk_names_the_file(tmp_path):
     with pytest.raises(OSError) as failure, written_aside(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "full")

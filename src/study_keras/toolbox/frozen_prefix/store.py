@@ -33,6 +33,9 @@ ELSEWHERE = "用 --cache-dir 换一个磁盘"
 Place = namedtuple("Place", "file offset")  # 一行在哪个段文件的哪个字节
 
 
+_AGAIN = "请重新运行，会把缺的算出来。"
+
+
 class PrefixStore:
     """一个文件夹里的各段文件，每行的形状都是 row_shape。"""
 
@@ -113,15 +116,21 @@ class PrefixStore:
         Args:
             files: 各行所在的段文件。
             offsets: 各行在文件里的位置。
+
+        Raises:
+            UserError: 文件变短了，或不见了。
         """
         rows = np.empty((len(files), *self.row_shape), "<f4")
         order = sorted(range(len(files)), key=lambda i: (files[i], offsets[i]))
         for path, group in itertools.groupby(order, key=files.__getitem__):
-            with open(path, "rb", buffering=0) as file:
-                for i in group:
-                    file.seek(offsets[i])
-                    if not _fill(rows[i], file):
-                        raise UserError(f"缓存文件 {path} 在用的时候变短了。请重新运行，会把缺的算出来。")
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    for i in group:
+                        file.seek(offsets[i])
+                        if not _fill(rows[i], file):
+                            raise UserError(f"缓存文件 {path} 在用的时候变短了。{_AGAIN}")
+            except FileNotFoundError:
+                raise UserError(f"缓存文件 {path} 在用的时候不见了。{_AGAIN}") from None
         return rows
 
 
