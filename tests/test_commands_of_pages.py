@@ -125,7 +125,7 @@ def test_every_command_of_every_page_runs_in_order(project, request):
     for page, command in every:
         process = start(command, project)
         endless = [text for option, text in ENDLESS.items() if option in command.split()]
-        shown = until_it_says(process, endless[0]) if endless else process.communicate()[0]
+        shown = until_it_says(process, endless[0]) if endless else process.communicate(timeout=600)[0]
         expected = {0, 130} if endless else {0, FINDINGS} if "hello_photo_check" in command else {0}
         if process.wait() not in expected or (endless and endless[0] not in shown):
             failed.append(f"{page}：{command}：退出码 {process.returncode}\n{shown[-1500:]}")

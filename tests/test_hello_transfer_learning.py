@@ -183,7 +183,7 @@ def test_same_seed_same_numbers(flowers, cache_dir, trained, tmp_path):
 
 @pytest.mark.slow
 def test_end_to_end_uses_the_same_photos(photo_dir, tmp_path):
-    """经典做法也跑得通，训练与预测的是同样的照片；两种做法得到同样的模型，见 test_frozen_prefix.py。"""
+    """经典做法也跑得通，训练与预测的是同样的照片；两种做法得到同样的模型，见 frozen_prefix/test_compute.py。"""
     arguments = ["--images-dir", str(photo_dir), "--weights", "random", "--epochs", "1", "--end-to-end"]
     lesson.main([*arguments, "--output-dir", str(tmp_path)])
     folder = open_folder(photo_dir)

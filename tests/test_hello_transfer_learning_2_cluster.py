@@ -132,6 +132,9 @@ def test_a_parameter_server_that_died_is_reported_and_restarting_it_alone_is_eno
         members.start("ps")
         members.wait()
     assert any("又连上了" in line for line in shown)
+    assert any("步接着训练" in line for line in shown)  # 进度不从头数
+    own = [int(found[1]) for line in shown if (found := re.search(r"其中 (\d+) 步由这个进程做", line))]
+    assert len(own) == 2 and sum(own) >= 600
     assert last_step(tmp_path) >= 600 and lesson_2_run.metrics_of(tmp_path)["validation"]["accuracy"] >= 0.8
 
 

@@ -78,7 +78,6 @@ def find_photos(args, inputs):
     if args.watch:
         if inputs:
             raise UserError("用了 --watch 就不要再写照片。")
-        print(f"盯着 {visible(args.watch)}，来一张认一张；按 Ctrl-C 结束。", file=sys.stderr)
         return arriving(args.watch)
     if not inputs:
         raise UserError("没有给出照片。请在命令后面写上照片、文件夹或网址；用 --help 看全部写法。")

@@ -9,6 +9,7 @@ from collections import deque
 
 from conftest import LESSONS_DIR
 
+TIMEOUT = 600  # 秒；再久就是卡住了
 SCRIPT = LESSONS_DIR / "hello_transfer_learning_2.py"
 
 
@@ -29,7 +30,7 @@ def start(*arguments, **environment):
 def run(*arguments):
     """运行到正常结束，返回全部输出。"""
     process = start(*arguments)
-    shown, _ = process.communicate()
+    shown, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, shown[-3000:]
     return shown
 

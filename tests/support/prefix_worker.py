@@ -1,4 +1,4 @@
-"""由 test_prefix_store.py 启动的进程：只算冻结部分，不导入 TensorFlow，所以起得快、可以杀很多次。
+"""由 frozen_prefix/test_store.py 启动的进程：只算冻结部分，不导入 TensorFlow，所以起得快、可以杀很多次。
 
 用法：python prefix_worker.py 任务.pickle [i/n]
 """

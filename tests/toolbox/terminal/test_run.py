@@ -214,7 +214,7 @@ def test_reader_that_leaves_early_causes_no_traceback():
     process.stdout.read(10)
     process.stdout.close()
     assert b"Traceback" not in process.stderr.read()
-    process.wait()
+    assert process.wait() == 1
 
 
 def test_progress_lines_when_not_a_terminal(capsys):

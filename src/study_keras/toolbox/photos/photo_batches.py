@@ -19,7 +19,7 @@ class PhotoBatches(keras.utils.PyDataset):
     Args:
         photos: Photo 的列表。
         labels: 数组，每张照片一个标签。
-        views: frozen_prefix.View 的列表；每一轮从中任选一个，随机的增强每一轮重新抽取。
+        views: photos.views.View 的列表；每一轮从中任选一个，随机的增强每一轮重新抽取。
     """
 
     def __init__(self, photos, labels, views, batch_size, shuffle=False, seed=0):

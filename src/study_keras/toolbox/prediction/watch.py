@@ -22,6 +22,7 @@ def arriving(folder, seconds=SECONDS):
     if not folder.is_dir():
         raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
     done, _ = _look(folder)
+    print(f"盯着 {visible(folder)}，来一张认一张；按 Ctrl-C 结束。", file=sys.stderr, flush=True)
     before, was_whole = dict(done), True
     while True:
         time.sleep(seconds)
