@@ -9,6 +9,7 @@ import signal
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,9 +52,18 @@ def photo_dir(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def all_flowers(tmp_path_factory):
+def shared_dir(tmp_path_factory):
+    """整个测试共用的临时文件夹；pytest-xdist 的几个进程也共用，做过的不必各做一遍。"""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "共用"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def all_flowers(shared_dir):
     """整个测试共用的画的花，每类 80 张；路径里有中文与空格。"""
-    return drawn_flowers.draw_folder(tmp_path_factory.mktemp("花") / "drawn flowers", per_class=80)
+    return drawn_flowers.draw_folder(shared_dir / "花" / "drawn flowers", per_class=80)
 
 
 @pytest.fixture(scope="session")
@@ -63,38 +73,43 @@ def flowers(all_flowers):
 
 
 @pytest.fixture(scope="session")
-def first_flowers(all_flowers, tmp_path_factory):
+def first_flowers(all_flowers, shared_dir):
     """first_flowers(n)：all_flowers 中每类的前 n 张，另成一个文件夹。"""
 
     @functools.cache
     def first(per_class):
-        folder = tmp_path_factory.mktemp("花") / "drawn flowers"
-        for path in all_flowers.glob("*/*.jpg"):
-            if int(path.stem) < per_class:
-                (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, folder / path.parent.name)
+        folder = shared_dir / f"花 {per_class}" / "drawn flowers"
+        with filelock.FileLock(shared_dir / "first_flowers.lock"):
+            if folder.exists():
+                return folder
+            for path in all_flowers.glob("*/*.jpg"):
+                if int(path.stem) < per_class:
+                    (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, folder / path.parent.name)
         return folder
 
     return first
 
 
 @pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory):
+def cache_dir(shared_dir):
     """整个测试共用的缓存的特征；讲从头算起的测试各用各的。"""
-    return tmp_path_factory.mktemp("cache")
+    return shared_dir / "cache"
 
 
 @pytest.fixture(scope="session")
-def model_folder_of(first_flowers, cache_dir, tmp_path_factory):
+def model_folder_of(first_flowers, cache_dir, shared_dir):
     """model_folder_of(课, *选项)：用画的花训练一次的模型文件夹，整个测试共用，不要改它。课：1 或 3。"""
-    output_dir = tmp_path_factory.mktemp("模型")
+    output_dir = shared_dir / "模型"
 
     @functools.cache
     def train(number, *options):
         lesson = importlib.import_module({1: "hello_transfer_learning", 3: "hello_fine_tuning"}[number])
         name = "-".join((f"lesson_{number}", *options)).replace("--", "")
         common = ["--images-dir", str(first_flowers(40)), "--cache-dir", str(cache_dir), "--epochs", "2"]
-        lesson.main([*common, *options, "--output-dir", str(output_dir), "--name", name])
+        with filelock.FileLock(shared_dir / f"{name}.lock"):
+            if not (output_dir / name).exists():
+                lesson.main([*common, *options, "--output-dir", str(output_dir), "--name", name])
         return output_dir / name
 
     return train

@@ -145,11 +145,21 @@ def test_formulas_in_names_stay_text():
 
     file = io.StringIO()
     writer = Csv(file, 1)
-    for name in ("=cmd|' /C calc'!A0.jpg", "-a.jpg", "@a.jpg", "+a.jpg", "\ta.jpg", "正常=.jpg", "a\n=b.jpg"):
+    for name in (
+        "=cmd|' /C calc'!A0.jpg",
+        "-a.jpg",
+        "@a.jpg",
+        "+a.jpg",
+        "\ta.jpg",
+        "＝a.jpg",
+        "正常=.jpg",
+        "a\n=b.jpg",
+    ):
         writer.write(row_of(name, Fake, 1))
     rows = list(csv.reader(file.getvalue().splitlines()))[1:]
     assert [row[0] for row in rows] == [
-        *("./=cmd|' /C calc'!A0.jpg", "./-a.jpg", "./@a.jpg", "./+a.jpg", "\\ta.jpg", "正常=.jpg", "a\\n=b.jpg")
+        *("./=cmd|' /C calc'!A0.jpg", "./-a.jpg", "./@a.jpg", "./+a.jpg", "\\ta.jpg", "./＝a.jpg"),
+        *("正常=.jpg", "a\\n=b.jpg"),
     ]
     assert {tuple(row[1:]) for row in rows} == {("'=HYPERLINK(1)", "'=HYPERLINK(1)", "0.75")}
 

@@ -79,6 +79,7 @@ def test_a_cluster_with_nothing_left_to_train_says_so(whole_cluster):
     before = last_step(output_dir)
     shown = lesson_2_run.run(*arguments, "--cluster", "1")
     assert f"[chief] 检查点已经是第 {before} 步，这次要到第 300 步，没有什么要训练的" in shown and "--name" in shown
+    assert "[worker] 检查点已经是第" in shown and "没有赶上" not in shown  # 谁也不等谁
     assert lesson_2_run.metrics_of(output_dir)["step"] == before
 
 

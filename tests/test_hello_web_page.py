@@ -7,6 +7,7 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -110,9 +111,9 @@ def browser():
         yield running
 
 
-@pytest.fixture
-def open_page(browser):
-    """open_page(app, name)：打开应用的一页，等它准备好；离开时检查一个向外的请求也没有，一个错也没有。"""
+@contextmanager
+def opening_pages(browser):
+    """给出 open_it(网址, 页)：打开应用的一页，等它准备好；离开时检查一个向外的请求也没有，一个错也没有。"""
     pages = []
 
     def open_it(url, name="", **options):
@@ -131,6 +132,19 @@ def open_page(browser):
         assert [asked for asked in page.outside if not asked.startswith((url, "blob:"))] == []
         assert page.errors == []
         page.context.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    with opening_pages(browser) as open_it:
+        yield open_it
+
+
+@pytest.fixture(scope="module")
+def unchanged_page(make_app, browser):
+    """只用来算像素的一页，几个测试共用。"""
+    with served(make_app("seq")) as url, opening_pages(browser) as open_it:
+        yield open_it(url)
 
 
 @pytest.fixture
@@ -174,33 +188,35 @@ def choose(page, *files):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_resizing_is_equal_to_pillow_in_every_pixel(page, tmp_path, size):
+def test_resizing_is_equal_to_pillow_in_every_pixel(unchanged_page, tmp_path, size):
     content = photo_bytes(1, width=size[0], height=size[1])
-    np.testing.assert_array_equal(page_pixels(page, content), course_pixels(content, tmp_path))
+    np.testing.assert_array_equal(page_pixels(unchanged_page, content), course_pixels(content, tmp_path))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright_as_the_course_does(page, tmp_path, orientation):
+def test_photos_are_turned_upright_as_the_course_does(unchanged_page, tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = photo_bytes(2, "JPEG", quality=95, exif=exif)
-    difference = np.abs(page_pixels(page, content) - course_pixels(content, tmp_path))
+    difference = np.abs(page_pixels(unchanged_page, content) - course_pixels(content, tmp_path))
     assert difference.max() <= 3
 
 
 @pytest.mark.parametrize("size", [(900, 1400), (2000, 1900), (3700, 3601)])
-def test_large_jpegs_are_shrunk_like_the_decoder_of_the_course(page, tmp_path, size):
+def test_large_jpegs_are_shrunk_like_the_decoder_of_the_course(unchanged_page, tmp_path, size):
     content = photo_bytes(3, "JPEG", width=size[0], height=size[1], quality=90)
-    difference = np.abs(page_pixels(page, content) - course_pixels(content, tmp_path))
+    difference = np.abs(page_pixels(unchanged_page, content) - course_pixels(content, tmp_path))
     assert difference.mean() < 1 and difference.max() <= 6
 
 
-def test_transparent_is_white_and_a_color_profile_changes_nothing(page, tmp_path):
+def test_transparent_is_white_and_a_color_profile_changes_nothing(unchanged_page, tmp_path):
     stream = io.BytesIO()
     rgba = np.dstack([random_pixels(4, 60, 80), np.full((60, 80), 255, np.uint8)])
     rgba[:30, :, 3] = 0
     Image.fromarray(rgba).save(stream, "PNG")
-    np.testing.assert_array_equal(page_pixels(page, stream.getvalue()), course_pixels(stream.getvalue(), tmp_path))
+    np.testing.assert_array_equal(
+        page_pixels(unchanged_page, stream.getvalue()), course_pixels(stream.getvalue(), tmp_path)
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -377,7 +393,8 @@ def test_a_second_click_while_the_browser_asks_leaves_no_camera_running(page):
         "}"
     )
     page.evaluate("() => { for (let i = 0; i < 2; i++) document.getElementById('camera').click(); }")
-    page.wait_for_function("window.streams.length === 2 && document.getElementById('camera').textContent === '关相机'")
+    page.locator("#camera", has_text="关相机").wait_for()
+    page.wait_for_timeout(600)  # 两次的允许都到了
     states = "() => window.streams.map((stream) => stream.getTracks()[0].readyState)"
     assert sorted(page.evaluate(states)) == ["ended", "live"]
     page.click("#camera")

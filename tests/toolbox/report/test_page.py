@@ -5,10 +5,13 @@ import hashlib
 import json
 import os
 import re
+import shlex
+from html import unescape
 
 import numpy as np
 import pytest
 
+import hello_photo_check
 from browser import chromium
 from conftest import save_jpeg
 from toolbox.held_out import HeldOut
@@ -94,9 +97,20 @@ def full_report(tmp_path_factory):
     right = [random.random((len(chosen.right), 7, 7))]
     studied = contents.Studied(answers, chosen, maps, right, np.array([[0, 1, 2]]), random.random((18, 2)))
     history = {name: [0.5, 0.7] for name in ("accuracy", "val_accuracy", "loss", "val_loss")}
-    run = SavedRun(root / "model", {"photos_sha256": "0" * 64}, CLASSES, PARTS, history, rows, None)
+    settings = {"photos_sha256": "0" * 64, "given_split": True}
+    run = SavedRun(root / "model", settings, CLASSES, PARTS, history, rows, None)
     page.write(root / "report", run, held_out, studied)
     return root / "report" / page.PAGE_FILE, root / "photos", f"roses/{evil}"
+
+
+def test_the_command_shown_can_be_run(full_report):
+    html, photos, _ = full_report
+    text = re.search(
+        r"<code>(python src/study_keras/hello_photo_check.py .*?)</code>", html.read_text(encoding="utf-8")
+    )
+    words = shlex.split(unescape(text[1]))[2:]
+    assert words == [str(photos), "--given-split", "--apply", "photo_changes.json", "--move-to", "moved_photos"]
+    hello_photo_check.parse_arguments(words)
 
 
 def test_figures_are_also_files(full_report):

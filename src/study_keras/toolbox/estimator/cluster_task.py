@@ -27,7 +27,7 @@ def join(synchronous=False):
     if task and task.role == "ps":
         tf = load_tensorflow()
         _server = tf.distribute.Server(task.cluster, job_name=task.role, task_index=task.index)
-        print("参数服务器开始服务。它自己不会结束：别的进程都做完以后，按 Ctrl-C。", flush=True)
+        print("参数服务器开始服务。它自己不会结束：别的都做完以后，由 --cluster 结束它，或按 Ctrl-C。", flush=True)
         while True:  # 不用 Server.join()：它停在 C++ 里，不理 Ctrl-C
             time.sleep(1)
     return task

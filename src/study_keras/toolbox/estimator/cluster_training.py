@@ -21,8 +21,9 @@ def train(estimator, task, data, hooks, listeners, wait_seconds):
         wait_seconds: 最多等别的进程多少秒。
     """
     folder = estimator.model_dir
-    if task.leads and checkpoints.nothing_left(folder, data.max_steps):  # 也就不必等别人
-        checkpoints.record_end(folder, checkpoints.latest_step(folder))
+    if task.role != "evaluator" and checkpoints.nothing_left(folder, data.max_steps):  # 也就不必等别人
+        if task.leads:
+            checkpoints.record_end(folder, checkpoints.latest_step(folder))
         return
     cluster_task.wait_for_others(task, wait_seconds)
     _look_again_soon()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.export import runtimes
+from toolbox.litert_model import CLEAR_LEAD
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import read_arrays, read_json, write_json
@@ -13,7 +14,6 @@ from toolbox.terminal.text import visible
 FILE = "certificate.json"
 KEPT = "predictions.npz"  # 各格式与 Keras 的概率，留出的照片的清单，--verify 用
 EXACT = ("savedmodel", "litert", "onnx")  # 这几种是 float32，应当答得一样
-CLEAR_LEAD = 0.01  # 最大的两个概率差得比这还少，谁排第一不算数
 ACCURACY_LOSS = 0.02  # 量化之后准确率最多低这么多
 SAME_AGAIN = 1e-3  # 换一台机器再算，float32 的概率最多差这么多
 NAMED = 5

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
-from toolbox.photo_check.names import NameCheck
+from toolbox.photos.names import NameCheck
 
 FAR_SMALLER = 0.25  # 一类的张数不到各类中位数的四分之一，算远比别的少
 _TRUNCATED, _MISNAMED, _SMALL = "文件不完整", "名字与内容不符", "很小"  # photos/ 里各句的开头

@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+from toolbox.photos.names import trouble
 from toolbox.prediction.rows import NONE_OF_THESE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, sha256_of
@@ -14,7 +15,6 @@ from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 UNDONE = "（已撤销）"
 
 
@@ -78,7 +78,7 @@ def _folder_names(labels):
     names = {}
     for label in labels:
         name = _FORBIDDEN.sub("_", label) or "_"
-        name = f"_{name}" if _RESERVED.fullmatch(name) or name.startswith(".") else name
+        name = f"_{name}" if trouble(name) or name.startswith(".") else name
         taken = {other.casefold() for other in names.values()}
         names[label] = name if name.casefold() not in taken else f"{name}_{len(names)}"
     return names

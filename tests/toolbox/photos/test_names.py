@@ -2,7 +2,7 @@
 
 import pytest
 
-from toolbox.photo_check.names import NameCheck, trouble
+from toolbox.photos.names import NameCheck, trouble
 
 
 @pytest.mark.parametrize(
