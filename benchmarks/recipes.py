@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
@@ -23,8 +24,19 @@ def classic(images_dir, weights, epochs, save_to):
     train = image_generator.flow_from_directory(images_dir, subset="training", **common)
     validation = image_generator.flow_from_directory(images_dir, subset="validation", **common)
     model = build_model(weights, train.num_classes)
-    model.fit(train, validation_data=validation, epochs=epochs, verbose=2)
+    model.fit(train, validation_data=validation, epochs=epochs, verbose=2, callbacks=[seconds_of_epochs()])
     model.save(save_to)
+
+
+def seconds_of_epochs():
+    """回调：每一轮（连同验证）结束时打印它用了几秒。"""
+    from tensorflow import keras
+
+    began = []
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: began.append(time.monotonic()),
+        on_epoch_end=lambda epoch, logs: print(f"第 {epoch + 1} 轮：{time.monotonic() - began[-1]:.3f} 秒", flush=True),
+    )
 
 
 def tutorial(images_dir, weights, epochs, save_to):

@@ -36,6 +36,7 @@ from toolbox.terminal import packages
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
+from toolbox.terminal.tensorflow_start import preload_tensorflow
 from toolbox.terminal.text import visible
 
 SMALL = 112  # 像素；短边不到模型输入（224）的一半，放大两倍以上
@@ -209,10 +210,13 @@ def apply_changes(args, root):
 def check(args, root, missing):
     """检查的各步，返回 ({类别: 张数}, [Finding, ...])。"""
     walk = Walk(root)
+    labels = (args.labels or args.model) and "cleanlab" not in missing and "scikit-learn" not in missing
+    if labels and not args.model:
+        preload_tensorflow()  # 检查照片时，主进程正闲着
     with open_results(root, args.cache_dir, keep=not args.no_cache) as results:
         class_names, too_alike = examine(results, walk, measure, args.given_split)
         findings = list(find_all(results, walk, class_names, too_alike, suspicious))
-        if (args.labels or args.model) and "cleanlab" not in missing and "scikit-learn" not in missing:
+        if labels:
             findings += find_doubtful_labels(args, results, class_names)
         return class_sizes(results, class_names), findings
 
