@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from PIL import Image, ImageFilter
 
 import hello_photo_check as lesson
 from conftest import LESSONS_DIR
-from toolbox.photo_check import examine
+from toolbox.photo_check import examine, labels
 from toolbox.photo_check.findings import KINDS
+from toolbox.photo_check.results import open_results
+from toolbox.photos.folder import open_folder, photo_list_hash
+from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
 
 SCRIPT = LESSONS_DIR / "hello_photo_check.py"
@@ -188,6 +192,26 @@ def test_of_identical_photos_the_held_out_one_stays(tmp_path, check):
     assert found["identical"] == [("val/cat/0.jpg", "train/cat/a.jpg")]  # 移走时留下第一张
 
 
+def test_the_photos_a_model_was_trained_on_are_known_in_spite_of_a_leak(tmp_path, monkeypatch):
+    """照给定的划分训练时去掉了泄漏的；查照片时也要去掉，才认得出是同一批。"""
+    for part, start in (("train", 0), ("val", 50)):
+        for k, name in enumerate(("cat", "dog")):
+            for i in range(3):
+                save(tmp_path / "p" / part / name / f"{i}.jpg", detailed(start + 10 * k + i))
+    shutil.copy(tmp_path / "p" / "val" / "cat" / "0.jpg", tmp_path / "p" / "train" / "cat" / "漏.jpg")
+    folder = open_folder(tmp_path / "p", given_split=True)
+    held_out = [folder.name(photo) for photo in folder.photos if photo.part != "train"]
+    settings = {"given_split": True, "photos_sha256": photo_list_hash(folder.photos)}
+    run = SimpleNamespace(settings=settings, rows=[SimpleNamespace(file=name) for name in held_out])
+    monkeypatch.setattr(labels, "open_run", lambda folder: run)
+    for root, given_split in ((tmp_path / "p", True), (tmp_path / "p" / "train", False)):
+        with open_results(root, tmp_path / "cache") as results:
+            class_names, _ = examine.examine(results, Walk(root), lesson.measure, given_split)
+            trained = labels.trained_on("模型", results, class_names)
+        expected = {f"train/{name}/{i}.jpg" for name in ("cat", "dog") for i in range(3)}
+        assert trained == (expected if given_split else None)  # 没有照划分看的，说不准
+
+
 def test_a_photo_that_became_unreadable_is_in_no_other_finding(photos, check):
     shutil.copy(photos / "daisy" / "0.jpg", photos / "roses" / "同.jpg")
     shutil.copy(photos / "tulips" / "0.jpg", photos / "tulips" / "同.jpg")
@@ -204,6 +228,8 @@ def test_the_cache_may_not_lie_among_the_photos(photos, capsys):
     with pytest.raises(UserError, match="--cache-dir.*在照片文件夹里"):
         lesson.main([str(photos), "--cache-dir", str(photos / "缓存")])
     assert not (photos / "缓存").exists()
+    lesson.main([str(photos), "--cache-dir", str(photos / ".缓存")])  # 隐藏的不会成为类别
+    assert (photos / ".缓存").exists()
 
 
 def test_names_from_outside_are_shown_not_obeyed(photos, tmp_path, capsys):

@@ -220,11 +220,14 @@ def test_an_error_leaves_no_half_written_file(run, photos, tmp_path, monkeypatch
     assert sorted(os.listdir(tmp_path)) == sorted(["照片", "表.csv"])
 
 
-def test_finding_nothing_keeps_the_answers_of_before(run, tmp_path):
+def test_finding_nothing_keeps_the_answers_of_before(run, tmp_path, capsys):
     (tmp_path / "空").mkdir()
     (tmp_path / "表.csv").write_text("以前的", encoding="utf-8")
     with pytest.raises(UserError, match="一张照片也没有找到"):
         run(tmp_path / "空", "--out", tmp_path / "表.csv")
+    with pytest.raises(UserError, match="一张照片也没有找到"):
+        run(tmp_path / "空", "--format", "json")
+    assert json.loads(capsys.readouterr().out) == []  # 没有照片，JSON 也要读得懂
     assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "以前的"
 
 
@@ -451,6 +454,30 @@ def test_a_share_that_is_away_for_a_while_brings_nothing_new(photos, monkeypatch
     batches = itertools.islice(watch.arriving(photos), 9)
     assert [os.path.basename(source.file) for batch in batches for source in batch] == ["新.jpg"]
     assert capsys.readouterr().err.count("现在看不全") == 1
+
+
+def test_what_could_not_be_seen_at_first_is_not_new_later(photos, monkeypatch):
+    """开始时打不开的子文件夹，后来打得开了：里面的不是新来的。"""
+    steps, hidden = iter(range(20)), photos / "里层"
+    look = watch.Walk._entries
+
+    def entries(walk, folder):
+        if folder == hidden and current[0] < 3:
+            walk.problems.append((folder, watch.UNREADABLE_FOLDER))
+            return [], []
+        return look(walk, folder)
+
+    current = [0]
+
+    def act(_):
+        current[0] = next(steps)
+        if current[0] == 5:
+            save_jpeg(hidden / "新.jpg", seed=5)
+
+    monkeypatch.setattr(watch.Walk, "_entries", entries)
+    monkeypatch.setattr(watch.time, "sleep", act)
+    batches = itertools.islice(watch.arriving(photos), 9)
+    assert [os.path.basename(source.file) for batch in batches for source in batch] == ["新.jpg"]
 
 
 @pytest.mark.slow

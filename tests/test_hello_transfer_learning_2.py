@@ -160,7 +160,15 @@ assert len(tf.config.list_logical_devices("CPU")) == 2
 """
 
 
-def test_sparse_labels_on_two_mirrored_devices(flowers, cache_dir, tmp_path):
+def test_synchronous_training_needs_others(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    for config in ("", "{}"):
+        monkeypatch.setenv("TF_CONFIG", config)
+        with pytest.raises(UserError, match="--sync.*一起用"):
+            lesson.main(["--sync"])
+
+
+def test_sparse_labels_on_two_mirrored_devices(trained, flowers, cache_dir, tmp_path):
     more = ["--class-mode", "sparse", "--mirrored", "--epochs", 5]
     done = old_script.run(TWO_DEVICES, tmp_path, *lesson_2_run.options(flowers, cache_dir, tmp_path, *more))
     assert done.returncode == 0, done.stderr[-3000:]

@@ -313,8 +313,10 @@ def main(argv=None):
     for seed in range(args.seed, args.seed + args.repeats):
         print(f"\n===== 种子 {seed} =====")
         again = argparse.Namespace(**{**vars(args), "seed": seed, "name": f"{args.name}_seed{seed}"})
-        again.name = experiments.free_name(again, folder, weights)
         done = experiments.finished(again, folder, weights)
+        if not done:
+            again.name = experiments.free_name(again, folder, weights)
+            done = experiments.finished(again, folder, weights)
         print("以前已经做完，直接用它的结果。" if done else "")
         runs.append(done or run_once(again, folder, weights, Stopwatch()))
     if all(runs):

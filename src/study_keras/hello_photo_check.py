@@ -3,7 +3,7 @@
 你会学到：照片文件夹里常有什么毛病，怎样用几个简单的数找出太小、太暗、模糊的照片，
          怎样让模型自己说出哪些标签可疑（confident learning），怎样移走照片又随时能移回来。
 需要：    两个 CPU 核心就够；--labels 与 --page 另要几个包：pip install -r requirements/photo_check.txt
-多久：    两核、1,500 张照片，几秒；加 --labels，约半分钟。
+多久：    两核、1,500 张照片，几秒；加 --labels，十几秒。
 命令：    python src/study_keras/hello_photo_check.py 照片文件夹
 预期：    退出码 0 没有发现，3 有发现，2 用法不对。讲解见 docs/study_keras/hello_photo_check.md。
 """

@@ -179,6 +179,8 @@ def main(argv=None):
                 answers.write(row)
                 sort(source, row)
         if not counts:  # 在这里出错，--out 原来的文件就留着
+            if args.out is None:
+                answers.close()  # JSON 的数组要合上
             report(counts, photos)
             raise UserError("一张照片也没有找到。请检查路径。")
     report(counts, photos)

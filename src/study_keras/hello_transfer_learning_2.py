@@ -9,7 +9,6 @@
 """
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from toolbox.later import tf_with_estimator as tf
 from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
 from toolbox.terminal.text import visible
@@ -40,10 +40,7 @@ def parse_arguments(argv):
     add("--wait-seconds", type=positive_int, default=120, metavar="N", help="在集群里最多等别的进程多少秒")
     parser.not_together("--sync", "--mirrored")
     parser.not_together("--cluster", "--mirrored")
-    args = parser.parse_args(argv)
-    if args.sync and not args.cluster and "TF_CONFIG" not in os.environ:
-        parser.error("--sync 是几个进程一起更新，要与 --cluster 2 或 TF_CONFIG 一起用")
-    return args
+    return parser.parse_args(argv)
 
 
 def make_generators(folder, args):
@@ -283,6 +280,8 @@ def main(argv=None):
     if args.cluster:
         return local_cluster.launch(__file__, argv, lambda: course.found_options(args), args.cluster, args.sync)
     task = cluster_task.join(args.sync)  # TF_CONFIG 说自己是谁；没有设就是 None，单机
+    if args.sync and task is None:
+        raise UserError("--sync 是几个进程一起更新，要与 --cluster 2 或 TF_CONFIG 一起用。")
     job = prepare(args, task)
     if course.shard_is_done(args):
         return None

@@ -33,6 +33,19 @@ def test_the_same_experiment_is_recognized(tmp_path):
     assert finished(tmp_path, settings=SETTINGS | {"epochs": 4}) is None
 
 
+def test_a_folder_with_files_of_the_reader_is_kept(tmp_path, capsys):
+    args = types.SimpleNamespace(output_dir=tmp_path, name="m", epochs=3, seed=7, replace=False)
+    finished(tmp_path)
+    assert experiments.free_name(args, FOLDER, WEIGHTS) == "m"  # 同样的实验，照旧换掉
+    (tmp_path / "m" / "笔记.txt").touch()
+    assert experiments.finished(args, FOLDER, WEIGHTS) == METRICS  # 不换掉它，就不碍事
+    for args.replace in (False, True):
+        assert experiments.free_name(args, FOLDER, WEIGHTS) == "m_2"
+        assert "里有不是课程写的东西（笔记.txt），留着不动" in capsys.readouterr().out
+    args.replace, args.epochs = False, 4
+    assert experiments.free_name(args, FOLDER, WEIGHTS) == "m_2"
+
+
 DAMAGED = [b"", b"{", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"seed": ' + b"9" * 5000 + b"}"]
 
 

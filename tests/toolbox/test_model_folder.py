@@ -12,6 +12,7 @@ from conftest import LESSONS_DIR
 from toolbox import course, model_folder
 from toolbox.photos.folder import Photo, PhotoFolder, open_folder
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.plots import training_curves
 from toolbox.terminal.records import read_csv, read_json
 from toolbox.weights.find import Weights
 
@@ -135,7 +136,8 @@ def test_other_peoples_folders_are_never_replaced(tmp_path):
         pass
     assert (tmp_path / "m" / "论文.txt").read_text(encoding="utf-8") == "重要"
     (tmp_path / "m" / "论文.txt").unlink()
-    (tmp_path / "m" / "Thumbs.db").touch()  # 系统自己放的不算
+    for name in ("Thumbs.db", ".DS_Store", "._labels.txt", "@eaDir", ".~lock.predictions.csv#", "~$x.csv"):
+        (tmp_path / "m" / name).touch()  # 系统与别的程序顺手放的不算
     write_something(tmp_path, text="2")
     assert not (tmp_path / "m" / "Thumbs.db").exists()
 
@@ -166,14 +168,14 @@ def test_files_read_back(tmp_path):
 
 
 def test_curves_mark_where_each_phase_begins(tmp_path):
-    figure = model_folder.curves({**HISTORY, "phase": ["训练分类头", "训练最后几块"]})
+    figure = training_curves({**HISTORY, "phase": ["训练分类头", "训练最后几块"]})
     for axis in figure.axes:
         assert [(text.get_text(), text.get_position()[0]) for text in axis.texts] == [
             ("训练分类头", 0.6),
             ("训练最后几块", 1.6),
         ]
         assert [line.get_xdata()[0] for line in axis.lines if len(set(line.get_xdata())) == 1] == [1.5]
-    assert not any(axis.texts for axis in model_folder.curves(HISTORY).axes)
+    assert not any(axis.texts for axis in training_curves(HISTORY).axes)
     model_folder.write_history(tmp_path, {**HISTORY, "phase": ["训练分类头", "训练最后几块"]})
     lines = (tmp_path / "history.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[0].endswith(",phase") and lines[2].endswith(",训练最后几块")

@@ -20,7 +20,7 @@ CONTENTS = {"weights_sha256": "权重", "photos_sha256": "照片"}
 def free_name(args, photos, weights):
     """这次运行的模型文件夹叫什么：args.name；它已是别的设置的模型，就用 args.name_2、_3……，并说出来。
 
-    同样的设置、照片与权重得到同样的模型，所以照旧换掉；args.replace 为真则总是换掉。
+    同样的设置、照片与权重得到同样的模型，所以照旧换掉；args.replace 为真则总是换掉。里面有读者自己的文件的不换。
 
     Args:
         args: 命令行选项，要有 output_dir、name、replace。
@@ -28,17 +28,22 @@ def free_name(args, photos, weights):
         weights: weights.find.Weights。
     """
     target = model_folder.target_folder(args.output_dir, args.name)
-    if args.replace or not (target / model_folder.SETTINGS_FILE).exists():
+    if not (target / model_folder.SETTINGS_FILE).exists():
         return args.name
-    different = different_settings(target, args, photos, weights)
-    if not different:
+    foreign = model_folder.foreign_files(target)
+    different = [] if args.replace else different_settings(target, args, photos, weights)
+    if not foreign and not different:
         return args.name
+    why = f"里有不是课程写的东西（{'、'.join(map(visible, foreign[:3]))}）" if foreign else ""
+    why = why or f" 是另一次运行的模型（不同的有：{'、'.join(different)}）"
+    remedy = "请先移走那些东西" if foreign else "请加 --replace"
     for number in itertools.count(2):
         name = f"{args.name}_{number}"
         other = target.with_name(name)
-        if not other.exists() or not different_settings(other, args, photos, weights):
-            print(f"{visible(target)} 是另一次运行的模型（不同的有：{'、'.join(different)}），留着不动。")
-            print(f"这次的写到 {visible(other)}。要换掉原来的，请加 --replace。", flush=True)
+        same = not different_settings(other, args, photos, weights) and not model_folder.foreign_files(other)
+        if same or not other.exists():
+            print(f"{visible(target)}{why}，留着不动。")
+            print(f"这次的写到 {visible(other)}。要换掉原来的，{remedy}。", flush=True)
             return name
 
 

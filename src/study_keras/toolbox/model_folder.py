@@ -24,8 +24,9 @@ from toolbox.model_folder_reader import (
 )
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside, refuse_foreign, sha256_of
+from toolbox.terminal.files import absolute, folder_written_aside, foreign_names, refuse_foreign, sha256_of
 from toolbox.terminal.locks import only_process
+from toolbox.terminal.plots import training_curves
 from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.text import breaks_a_line, visible
@@ -35,6 +36,7 @@ WRITTEN = {  # 一次训练、第 4 课与第 5 课会写在里面的
     *(SETTINGS_FILE, LABELS_FILE, METRICS_FILE, MODEL_FILE, LITERT_FILE, "predictions.csv", "history.csv"),
     *("curves.png", "logs", "thresholds.json", "training_features.npz", "saved_model", "report"),
 }
+_KIND, _REMEDY = "模型文件夹", "请用 --name 换个名字，或先移走它。"
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀
 
 
@@ -42,8 +44,19 @@ def target_folder(output_dir, name):
     """模型文件夹的位置 output_dir/name；先检查能不能写在那里，好在训练之前就发现。
 
     Raises:
-        UserError: name 不是一个文件夹名，output_dir 不能写，或同名的不是模型文件夹（以免删掉别的东西）。
+        UserError: name 不是一个文件夹名，output_dir 不能写，或同名的不是模型文件夹。
     """
+    target = _place(output_dir, name)
+    refuse_foreign(target, SETTINGS_FILE, None, _KIND, _REMEDY)
+    return target
+
+
+def foreign_files(folder):
+    """模型文件夹里不是课程写的：换掉整个文件夹会弄丢它们。返回名字的列表。"""
+    return foreign_names(folder, WRITTEN)
+
+
+def _place(output_dir, name):
     if name in ("", ".", "..") or Path(name).name != name or breaks_a_line(name):
         raise UserError(f"--name 要的是一个文件夹名，不能是 {visible(name)!r}。")
     if len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME:
@@ -57,9 +70,7 @@ def target_folder(output_dir, name):
         raise UserError(f"--output-dir {output_dir} 是一个文件，或在一个文件之下。请换一个文件夹。") from None
     if not os.access(output_dir, os.W_OK | os.X_OK):
         raise UserError(f"没有权限写 {output_dir}。请用 --output-dir 换一个文件夹，或修改它的权限。")
-    target = output_dir / name
-    refuse_foreign(target, SETTINGS_FILE, WRITTEN, "模型文件夹", "请用 --name 换个名字，或先移走它。")
-    return target
+    return output_dir / name
 
 
 @contextmanager
@@ -67,11 +78,13 @@ def writing(output_dir, name):
     """给出一个写在旁边的临时文件夹；正常结束时改名为 output_dir/name（换掉旧的），出错或中断时删掉。
 
     Raises:
-        UserError: 同 target_folder；另一个进程正在写同一个模型文件夹。
+        UserError: 同 target_folder；里面有不是课程写的东西；另一个进程正在写同一个模型文件夹。
     """
-    target = target_folder(output_dir, name)
-    with _only_writer(target), folder_written_aside(target) as aside:
-        yield aside
+    target = _place(output_dir, name)
+    with _only_writer(target):
+        refuse_foreign(target, SETTINGS_FILE, WRITTEN, _KIND, _REMEDY)
+        with folder_written_aside(target) as aside:
+            yield aside
 
 
 def refuse_if_being_written(target):
@@ -213,35 +226,6 @@ def write_history(folder, history):
     epochs = enumerate(zip(*history.values(), strict=True), start=1)
     rows = ([epoch, *(v if isinstance(v, str) else f"{v:.6f}" for v in values)] for epoch, values in epochs)
     write_csv(folder / "history.csv", ["epoch", *names], rows)
-    figure = curves(history)
+    figure = training_curves(history)
     figure.savefig(folder / "curves.png", dpi=100)
     figure.clear()
-
-
-def curves(history):
-    """history 画成的图：准确率与损失各一幅；分几段训练的，段与段之间画一条竖线。"""
-    from toolbox.terminal.plots import pyplot
-
-    plt = pyplot()
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for axis, key, title in zip(axes, ("accuracy", "loss"), ("准确率（accuracy）", "损失（loss）"), strict=True):
-        epochs = range(1, len(history[key]) + 1)
-        axis.plot(epochs, history[key], marker="o", label="训练")
-        axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
-        _mark_phases(axis, history.get("phase", ()))
-        axis.set_title(title, pad=18 if "phase" in history else None)  # 各段的名字写在标题之下
-        axis.set_xlabel("轮（epoch）")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    plt.close(figure)
-    return figure
-
-
-def _mark_phases(axis, phases):
-    """在每一段开始处写它的名字，段与段之间画竖线。phases：每一轮属于哪一段。"""
-    for epoch, phase in enumerate(phases, start=1):
-        if epoch == 1 or phase != phases[epoch - 2]:
-            axis.text(epoch - 0.4, 1.01, phase, transform=axis.get_xaxis_transform(), fontsize=8)
-            if epoch > 1:
-                axis.axvline(epoch - 0.5, color="tab:gray", linestyle="--")

@@ -58,7 +58,6 @@ def test_impossible_learning_rates_are_refused_at_once(capsys, value):
         (hello_fine_tuning, "--repeats 2 --find-lr"),
         (hello_transfer_learning_2, "--sync --mirrored --cluster 2"),
         (hello_transfer_learning_2, "--cluster 2 --mirrored"),
-        (hello_transfer_learning_2, "--sync"),
         (hello_export, "--verify x --formats onnx"),
         (hello_export, "--verify x --out y"),
         (hello_export, "模型 --verify x"),

@@ -127,11 +127,12 @@ def latest_step(folder):
     return int(step) if step.isdecimal() else 0
 
 
-def nothing_left(folder, max_steps):
-    """最近的检查点是不是已经到了 max_steps；到了就说清楚，以及该怎么办。"""
+def nothing_left(folder, max_steps, leads=True):
+    """最近的检查点是不是已经到了 max_steps；到了就说清楚，以及该怎么办。leads：评估与导出由这个进程做。"""
     done = latest_step(folder)
     if done >= max_steps:
-        print(f"检查点已经是第 {done} 步，这次要到第 {max_steps} 步，没有什么要训练的：只评估、预测、导出。")
+        rest = "：只评估、预测、导出。" if leads else "。"
+        print(f"检查点已经是第 {done} 步，这次要到第 {max_steps} 步，没有什么要训练的{rest}")
         print("要接着训练，请调大 --epochs 或 --steps；要从头训练，请用 --name 换个名字。", flush=True)
     return done >= max_steps
 

@@ -21,7 +21,7 @@ def train(estimator, task, data, hooks, listeners, wait_seconds):
         wait_seconds: 最多等别的进程多少秒。
     """
     folder = estimator.model_dir
-    if task.role != "evaluator" and checkpoints.nothing_left(folder, data.max_steps):  # 也就不必等别人
+    if task.role != "evaluator" and checkpoints.nothing_left(folder, data.max_steps, task.leads):  # 也就不必等别人
         if task.leads:
             checkpoints.record_end(folder, checkpoints.latest_step(folder))
         return

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from toolbox.estimator.bridge import Exporter, SessionRunHook, tf
 from toolbox.terminal.progress import Progress
@@ -23,10 +24,13 @@ class ShowProgress(SessionRunHook):
         self._progress = None
 
     def after_create_session(self, session, coord):
-        self._step = session.run(tf.compat.v1.train.get_global_step())
-        if self._progress:  # ps 重新启动过：TensorFlow 从最近的检查点另起一个会话
-            print(f"从第 {self._step} 步接着训练", flush=True)
+        step = session.run(tf.compat.v1.train.get_global_step())
+        if self._progress:  # ps 重新启动过：TensorFlow 从最近的检查点另起一个会话，退回了几步
+            print(f"从第 {step} 步接着训练", flush=True)
+            self._progress.update(step - self._step)
+            self._step = step
             return
+        self._step = step
         print(f"从第 {self._step} 步开始训练，到第 {self._total} 步为止", flush=True)
         self._progress = Progress("训练", total=max(self._total - self._step, 0), unit="步").__enter__()
 
@@ -58,7 +62,8 @@ class StopOnSignal(SessionRunHook):
     def _ask(self, number, frame):
         self._received = number
         self._restore()
-        os.write(2, _STOPPING.encode(sys.stderr.encoding or "utf-8", "replace"))  # print 可能正被打断在半途
+        with suppress(OSError):  # 输出接到的 tee 之类也收到了 Ctrl-C，已经走了
+            os.write(2, _STOPPING.encode(sys.stderr.encoding or "utf-8", "replace"))  # print 可能正被打断在半途
 
     def _restore(self):
         for number, handler in self._previous.items():

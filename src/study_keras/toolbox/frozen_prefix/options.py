@@ -50,12 +50,15 @@ def feature_options(args):
 
 
 def refuse_cache_among_photos(args, images_dir):
-    """缓存在照片文件夹里，下次就成了一个类别。
+    """缓存在照片文件夹里，下次就成了一个类别；在隐藏的文件夹里则不会。
 
     Raises:
         UserError
     """
-    if images_dir and not args.no_cache and absolute(args.cache_dir).is_relative_to(absolute(images_dir)):
+    if not images_dir or args.no_cache or not absolute(args.cache_dir).is_relative_to(absolute(images_dir)):
+        return
+    inside = absolute(args.cache_dir).relative_to(absolute(images_dir)).parts
+    if not any(name.startswith(".") for name in inside):
         raise UserError(f"--cache-dir {visible(args.cache_dir)} 在照片文件夹里，会被当成照片的类别。请换一个文件夹。")
 
 

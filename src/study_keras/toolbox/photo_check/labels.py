@@ -105,6 +105,8 @@ def trained_on(folder, results, class_names):
         for name, number, sha256, leader, part in results.select(columns, "WHERE reason IS NULL")
     ]
     if run.settings.get("given_split"):
+        if any(photo.part is None for photo in every):  # 这次没有照给定的划分看：不是同一批
+            return None
         every, _ = without_leaks(every)  # 训练时也去掉了
     if run.settings.get("photos_sha256") != photo_list_hash(every):
         return None

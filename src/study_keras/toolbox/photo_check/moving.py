@@ -16,7 +16,10 @@ from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import transfer
 
 LEAVE_OUT, RELABEL = "leave_out", "relabel"
-_KEEPS_FIRST = {"identical", "near_duplicates"}  # 一组里留下第一张（像素最多的，其次名字在前的）
+_KEEPS_FIRST = {
+    "identical",
+    "near_duplicates",
+}  # 一组里留下第一张：先测试、验证的，其次像素多的
 _ABOUT_PHOTOS = "unreadable truncated misnamed two_labels small dark blurred panorama names labels".split()
 MOVABLE = [kind for kind in KINDS if kind in _KEEPS_FIRST or kind in _ABOUT_PHOTOS]
 
@@ -83,7 +86,8 @@ def carry_out(moves, root, aside):
         left = f"；还有 {len(moves) - done.total()} 个没有动" if done.total() < len(moves) else ""
         changed = f"，改标签 {done[RELABEL]} 个" if done[RELABEL] else ""
         print(f"移走 {done[LEAVE_OUT]} 个到 {visible(aside)}{changed}{left}。")
-        print(f"日志：{visible(log)}。要移回，请运行 {command('hello_photo_check.py', root, '--undo', log)}")
+        if log.exists():
+            print(f"日志：{visible(log)}。要移回，请运行 {command('hello_photo_check.py', root, '--undo', log)}")
 
 
 def _carry_out(move, root, aside, log):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from toolbox.photos.formats import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import SYSTEM_FILES
 from toolbox.terminal.text import breaks_a_line, visible
 
 _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来的
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle", "lost+found"),
 }
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-UNREADABLE_FOLDER = "打不开这个文件夹"
+UNREADABLE_FOLDER, UNREADABLE_FILE = "打不开这个文件夹", "读不了文件"
 _MOST_NAME_BYTES = 200  # 类别名写成文件名时，还要留地方给临时的名字；文件系统最多 255 字节
 
 
@@ -107,14 +107,14 @@ class Walk:
         if entry.name.startswith("."):
             self.ignored["隐藏的文件与文件夹"] += 1
             return None
-        if entry.name.casefold() in _SYSTEM_FOLDERS | _SYSTEM_FILES:
+        if entry.name.casefold() in _SYSTEM_FOLDERS | SYSTEM_FILES:
             self.ignored[entry.name] += 1
             return None
         try:
             return entry.stat().st_mode
         except OSError as error:
             reason = {errno.ELOOP: "链接指回它自己", errno.ENOENT: "链接指向的文件不在了"}.get(error.errno)
-            self.problems.append((path, reason or f"读不了文件：{error.strerror or error}"))
+            self.problems.append((path, reason or f"{UNREADABLE_FILE}：{error.strerror or error}"))
             return None
 
     def _may_enter(self, path, is_link):

@@ -2,8 +2,9 @@
 
 import sys
 import time
+from pathlib import Path
 
-from toolbox.photos.walk import UNREADABLE_FOLDER, Walk
+from toolbox.photos.walk import UNREADABLE_FILE, UNREADABLE_FOLDER, Walk
 from toolbox.prediction.sources import PHOTO_SUFFIXES, Source, is_linked
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute
@@ -21,32 +22,41 @@ def arriving(folder, seconds=SECONDS):
     folder = absolute(folder)
     if not folder.is_dir():
         raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
-    done, _ = _look(folder)
+    done, unseen = _look(folder)
+    never_seen = set(unseen)  # 一次也没有看清的：看清时里面有的，就是开始时有的
     print(f"盯着 {visible(folder)}，来一张认一张；按 Ctrl-C 结束。", file=sys.stderr, flush=True)
-    before, was_whole = dict(done), True
+    before = dict(done)
     while True:
         time.sleep(seconds)
-        now, whole = _look(folder)
-        if was_whole and not whole:
+        unseen_before = unseen
+        now, unseen = _look(folder)
+        if unseen and not unseen_before:
             print(f"现在看不全 {visible(folder)}，接着等；原来就有的不会当成新来的。", file=sys.stderr)
+        for place in never_seen - unseen:
+            done.update((path, state) for path, state in now.items() if Path(path).is_relative_to(place))
+        never_seen &= unseen
         steady = [path for path, state in now.items() if done.get(path) != state == before.get(path)]
         done.update((path, now[path]) for path in steady)
-        if whole:  # 没有看全时，不见了的可能只是暂时看不到
+        if not unseen:  # 没有看全时，不见了的可能只是暂时看不到
             done = {path: state for path, state in done.items() if path in now}
-        before, was_whole = now, whole
+        before = now
         yield [Source(path, linked=is_linked(path)) for path in steady]
 
 
 def _look(folder):
-    """({照片的路径: (字节数, 修改时间)}, 看全了没有)；空文件还没有开始写，不算。"""
-    found = {}
+    """({照片的路径: (字节数, 修改时间)}, 看不了的文件与文件夹的集合)；空文件还没有开始写，不算。"""
+    found, unseen = {}, set()
     walk = Walk(folder)
     for path in walk.files_below(folder):
         if path.suffix.lower() in PHOTO_SUFFIXES:
             try:
                 status = path.stat()
-            except OSError:  # 刚刚走了
+            except FileNotFoundError:  # 刚刚走了
+                continue
+            except OSError:
+                unseen.add(path)
                 continue
             if status.st_size:
                 found[str(path)] = status.st_size, status.st_mtime_ns
-    return found, not any(reason.startswith(UNREADABLE_FOLDER) for _, reason in walk.problems)
+    unseen |= {path for path, reason in walk.problems if reason.startswith((UNREADABLE_FOLDER, UNREADABLE_FILE))}
+    return found, unseen

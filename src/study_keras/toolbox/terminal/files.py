@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,10 @@ PROJECT_DIR = Path(__file__).resolve().parents[4]
 DATA_DIR = PROJECT_DIR / "data"
 OUTPUT_DIR = PROJECT_DIR / "output"
 
-_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # 各个系统自己放进文件夹的
+SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # 操作系统自己放进文件夹的
+_LEFT_BY_OTHERS = re.compile(  # 还有网络硬盘、笔记本、正开着文件的办公软件
+    rf"{'|'.join(SYSTEM_FILES)}|\.ds_store|\._.*|\.directory|@eadir|\.ipynb_checkpoints|\.~lock\..*#|~\$.*", re.I
+)
 
 
 def absolute(path):
@@ -69,14 +73,14 @@ def _replace_file(aside, path, or_beside):
     except PermissionError:
         if not or_beside:
             raise
-        _keep_beside(aside, path)
+        print(_keep_beside(aside, path), file=sys.stderr)
 
 
 def _keep_beside(aside, path):
-    """path 换不掉：做好的不丢，给它旁边没有人用的名字。"""
+    """path 换不掉：做好的不丢，给它旁边没有人用的名字。返回要说的一句。"""
     other = unused(path)
     os.replace(aside, other)
-    print(f"{visible(path)} 换不掉（正被别的程序开着，或没有权限），写到了 {visible(other)}。", file=sys.stderr)
+    return f"{visible(path)} 换不掉（正被别的程序开着，或没有权限），写好的在 {visible(other)}。"
 
 
 def unused(path):
@@ -91,7 +95,8 @@ def unused(path):
 def folder_written_aside(target):
     """给出 target 旁边的一个新文件夹；正常结束时改名为 target（已有的换掉），出错或中断时删掉。
 
-    已有的换不掉（Windows 上里面有文件正被别的程序开着）时，改名为 target_2，说出来。
+    Raises:
+        UserError: 已有的换不掉（Windows 上里面有文件正被别的程序开着）；写好的改名为 target_2，不丢。
     """
     target = Path(target)
     with temporary_folder(target.name, target.parent) as aside:
@@ -112,23 +117,31 @@ def refuse_foreign(target, mark, written, kind, remedy):
     Args:
         target: 文件夹；没有、是空的都行。
         mark: 课程写的文件夹里必有的文件。
-        written: 课程会写在里面的各个名字。
+        written: 课程会写在里面的各个名字；None 表示不看有没有别的。
         kind: 它该是什么，如“模型文件夹”。
         remedy: 该怎么办，一句话。
 
     Raises:
         UserError: target 是文件，没有 mark，或有不在 written 里的名字。
     """
-    if not target.exists():
-        return
-    if not target.is_dir():
+    if target.is_file():
         raise UserError(f"{visible(target)} 是一个文件，不是{kind}。{remedy}")
-    names = {name for name in os.listdir(target) if name not in _BY_SYSTEMS and not is_leftover(name)}
-    if names and mark not in names:
+    if foreign_names(target, ()) and not (target / mark).exists():
         raise UserError(f"{visible(target)} 已存在，而且不是{kind}。{remedy}")
-    if foreign := sorted(names.difference(written)):
+    if written is not None and (foreign := foreign_names(target, written)):
         named = "、".join(map(visible, foreign[:3])) + ("等" if len(foreign) > 3 else "")
         raise UserError(f"{visible(target)} 里有不是课程写的东西（{named}），换掉整个文件夹会弄丢它们。{remedy}")
+
+
+def foreign_names(folder, written):
+    """folder 里不在 written 中的名字，排好序；系统与别的程序顺手放的、写了一半的不算，没有 folder 就是空的。"""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(
+        name for name in names if name not in written and not is_leftover(name) and not _LEFT_BY_OTHERS.fullmatch(name)
+    )
 
 
 def _flush_folder(folder):
@@ -196,7 +209,7 @@ def _replace_folder(aside, target):
             except FileNotFoundError:
                 pass
             except PermissionError:
-                return _keep_beside(aside, target)
+                raise UserError(f"{_keep_beside(aside, target)}请关掉那个程序，再改名，或直接用它。") from None
             try:
                 return os.replace(aside, target)
             except OSError:

@@ -42,3 +42,30 @@ def pyplot():
     plt.rcParams["font.family"] = font_manager.FontProperties(fname=font).get_name()
     plt.rcParams["axes.unicode_minus"] = False  # 这款字体没有数学负号
     return plt
+
+
+def training_curves(history):
+    """训练的每一轮画成的图：准确率与损失各一幅；分几段训练的，段与段之间画一条竖线。"""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    for axis, key, title in zip(axes, ("accuracy", "loss"), ("准确率（accuracy）", "损失（loss）"), strict=True):
+        epochs = range(1, len(history[key]) + 1)
+        axis.plot(epochs, history[key], marker="o", label="训练")
+        axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
+        _mark_phases(axis, history.get("phase", ()))
+        axis.set_title(title, pad=18 if "phase" in history else None)  # 各段的名字写在标题之下
+        axis.set_xlabel("轮（epoch）")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    plt.close(figure)
+    return figure
+
+
+def _mark_phases(axis, phases):
+    """在每一段开始处写它的名字，段与段之间画竖线。phases：每一轮属于哪一段。"""
+    for epoch, phase in enumerate(phases, start=1):
+        if epoch == 1 or phase != phases[epoch - 2]:
+            axis.text(epoch - 0.4, 1.01, phase, transform=axis.get_xaxis_transform(), fontsize=8)
+            if epoch > 1:
+                axis.axvline(epoch - 0.5, color="tab:gray", linestyle="--")

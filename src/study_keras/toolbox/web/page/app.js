@@ -187,8 +187,9 @@ async function openCamera(turned = false) {
 }
 
 function closeCamera() {
-  if (!camera.isOpen) return;
-  camera.close();
+  const wasOpen = camera.isOpen;
+  camera.close(); // 还在等允许的，也作废
+  if (!wasOpen) return;
   for (const id of ["video", "shoot", "turn", "result"]) element(id).hidden = true;
   element("camera").textContent = "用相机";
   element("empty").hidden = false;
