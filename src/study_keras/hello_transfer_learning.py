@@ -3,7 +3,7 @@
 你会学到：怎样用 ImageDataGenerator 准备照片，怎样冻结（freeze）预训练的基础模型（base model），怎样接上新的
          分类头，怎样训练、评估、预测，以及为什么冻结的部分只需计算一次。
 需要：    两个 CPU 核心就够，不需要 GPU；照片下载不到时会自己画花。
-多久：    两核、不算下载，约二十秒。
+多久：    两核、不算下载，十几秒到二十秒。
 命令：    python src/study_keras/hello_transfer_learning.py
 预期：    真实照片验证准确率约 0.90；画的花 0.85 至 0.98。讲解见 docs/study_keras/hello_transfer_learning.md。
 """

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import deque
 
-from conftest import LESSONS_DIR
+from conftest import LESSONS_DIR, hear_ctrl_c
 
 TIMEOUT = 600  # 秒；再久就是卡住了
 SCRIPT = LESSONS_DIR / "hello_transfer_learning_2.py"
@@ -23,7 +23,7 @@ def start(*arguments, **environment):
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # 测试自己设的，读者没有
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *arguments], env=environment, encoding="utf-8",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=None if os.name == "nt" else hear_ctrl_c,
     )  # fmt: skip
 
 
