@@ -23,7 +23,7 @@ from small_model import LABELS, keras_probabilities, make_old
 from toolbox import model_folder_reader
 from toolbox.photos.read import IMAGE_SIZE, PhotoError, read_photo
 from toolbox.prediction import fetch, sorting, sources, watch
-from toolbox.prediction.rows import Csv, row_of
+from toolbox.prediction.rows import Csv, new_writer, row_of
 from toolbox.predictor import Predictor
 from toolbox.terminal import leftovers
 from toolbox.terminal.errors import UserError
@@ -131,6 +131,23 @@ def test_the_table_fits_and_aligns(run, photos, monkeypatch, columns, top):
     starts = {width_of(line[: re.search(r"(?<=  )(都不像|雏菊|roses|tulips)", line).start()]) for line in lines}
     assert starts == {width_of(header[: header.index("答案")])}
     assert max(map(width_of, lines)) <= columns
+
+
+def test_the_second_class_is_shown_whole():
+    """每一个“类别 12%”占类别的宽度加 4，中间空一格；最后一格也要放得下。"""
+
+    class Fake:
+        known = True
+
+        @staticmethod
+        def top(count):
+            return [("蚂蚁", 0.6), ("蜜蜂", 0.25), ("蝴蝶", 0.15)][:count]
+
+    for top, shown in ((2, "蜜蜂 25%"), (3, "蜜蜂 25% 蝴蝶 15%")):
+        file = io.StringIO()
+        table = new_writer("table", file, ["蚂蚁", "蜜蜂", "蝴蝶"], top, 80)
+        table.write(row_of("很长的名字" * 20 + ".jpg", Fake, top))
+        assert file.getvalue().splitlines()[1].endswith(shown)
 
 
 def test_formulas_in_names_stay_text():

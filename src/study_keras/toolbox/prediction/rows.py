@@ -33,7 +33,7 @@ class Table:
         nearest = f"{NONE_OF_THESE}（）"
         self._answer = min(widest + columns(nearest), max(20, width // 3))
         rest = width - self._answer - 8
-        self._others = 0 if top == 1 or rest < 2 * _SHORTEST_FILE else min((top - 1) * (widest + 5), rest // 2) - 2
+        self._others = 0 if top == 1 or rest < 2 * _SHORTEST_FILE else min((top - 1) * (widest + 5) + 1, rest // 2) - 2
         self._name = rest - (self._others + 2 if self._others else 0)
         self._line("文件", "答案", "概率", "其次" if self._others else "")
 
