@@ -29,6 +29,18 @@ def hear_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def refuse_to_replace(monkeypatch, path):
+    """os.replace 动不了 path：Windows 上，正被别的程序开着的文件、里面有文件开着的文件夹就是这样。"""
+    replace = os.replace
+
+    def locked(source, target):
+        if str(path) in (str(source), str(target)):
+            raise PermissionError(13, "Access is denied", str(path))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+
+
 def random_pixels(seed, height=90, width=120):
     """一张平滑的随机彩色图，uint8，(height, width, 3)；不同 seed 的感知哈希也不同。"""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import hello_predict as lesson
-from conftest import LESSONS_DIR, PROJECT_DIR, random_pixels, save_jpeg
+from conftest import LESSONS_DIR, PROJECT_DIR, random_pixels, refuse_to_replace, save_jpeg
 from loopback_server import Answer, LoopbackServer
 from small_model import LABELS, keras_probabilities, make_old
 from toolbox import model_folder_reader
@@ -251,14 +251,7 @@ def test_finding_nothing_keeps_the_answers_of_before(run, tmp_path, capsys):
 def test_answers_are_not_lost_when_the_file_is_open_elsewhere(run, photos, tmp_path, monkeypatch):
     """Windows 上，正被 Excel 开着的文件换不掉：写到旁边，说出来。"""
     (tmp_path / "表.csv").write_text("开着的", encoding="utf-8")
-    replace = os.replace
-
-    def locked(source, target):
-        if str(target) == str(tmp_path / "表.csv"):
-            raise PermissionError(13, "Access is denied", str(target))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", locked)
+    refuse_to_replace(monkeypatch, tmp_path / "表.csv")
     code, _, err = run(photos, "--out", tmp_path / "表.csv")
     assert code == 0 and "表_2.csv" in err
     assert (tmp_path / "表.csv").read_text(encoding="utf-8") == "开着的"

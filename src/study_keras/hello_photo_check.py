@@ -194,10 +194,10 @@ def missing_packages(args):
     needed = {"sklearn": "scikit-learn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
     needed |= {"jinja2": "jinja2"} if args.page else {}
     missing = packages.missing(**needed)
+    if not missing:
+        return ""
     install = packages.install("requirements/photo_check.txt")
-    return (
-        f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} ，再来一次。" if missing else ""
-    )
+    return f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} ，再来一次。"
 
 
 def apply_changes(args, root):

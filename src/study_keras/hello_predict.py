@@ -50,8 +50,8 @@ def parse_arguments(argv):
     add("--undo", metavar="LOG", help="撤销一次 --sort-into，LOG 是它写的记录")
     add("--watch", metavar="DIR", help="盯着这个文件夹，来一张认一张，直到 Ctrl-C")
     args = parser.parse_args(argv)
-    photos = [text for text in args.inputs if not model_folder_reader.looks_like_one(text)]
-    if args.undo and (photos or args.sort_into or args.watch or args.out):
+    only_models = args.undo and all(map(model_folder_reader.looks_like_one, args.inputs))  # 前面写了模型文件夹的不算
+    if args.undo and (args.sort_into or args.watch or args.out or not only_models):
         parser.error("--undo 只撤销，不与照片、--sort-into、--watch、--out 一起用")
     if args.watch and args.format == "json":
         parser.error("--watch 没有尽头，JSON 的数组合不上；请用 --format jsonl")

@@ -34,9 +34,9 @@ def free_name(args, photos, weights):
     different = [] if args.replace else different_settings(target, args, photos, weights)
     if not foreign and not different:
         return args.name
-    why = f"里有不是课程写的东西（{'、'.join(map(visible, foreign[:3]))}）" if foreign else ""
-    why = why or f" 是另一次运行的模型（不同的有：{'、'.join(different)}）"
-    remedy = "请先移走那些东西" if foreign else "请加 --replace"
+    why, remedy = f" 是另一次运行的模型（不同的有：{'、'.join(different)}）", "请加 --replace"
+    if foreign:
+        why, remedy = f"里有不是课程写的东西（{'、'.join(map(visible, foreign[:3]))}）", "请先移走那些东西"
     for number in itertools.count(2):
         name = f"{args.name}_{number}"
         other = target.with_name(name)

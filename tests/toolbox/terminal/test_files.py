@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from conftest import LESSONS_DIR
+from conftest import LESSONS_DIR, refuse_to_replace
 from toolbox.terminal import files, leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import (
@@ -85,14 +85,7 @@ def test_an_error_leaves_the_old_one_and_nothing_else(tmp_path, error):
 def test_what_cannot_be_replaced_is_not_lost(tmp_path, monkeypatch):
     """Windows 上，里面有文件正开着的文件夹改不了名。"""
     write_folder(tmp_path / "m", b"old")
-    replace = os.replace
-
-    def locked(source, target):
-        if str(source) == str(tmp_path / "m"):
-            raise PermissionError(13, "Access is denied", str(source))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", locked)
+    refuse_to_replace(monkeypatch, tmp_path / "m")
     with pytest.raises(UserError, match="m 换不掉.*写好的在 .*m_2"):
         write_folder(tmp_path / "m", b"new")
     assert content_of(tmp_path / "m") == b"old" and content_of(tmp_path / "m_2") == b"new"

@@ -29,7 +29,7 @@ class FeatureExtractor:
     """把 prefix 备好，供几次计算（训练、验证、测试）共用：内容的哈希只算一次，换成 LiteRT 也至多一次。
 
     Args:
-        prefix: split_model 的特征提取部分；或任何输入 [-1, 1] 的 (n, 高, 宽, 3)、输出一个张量的模型（tf_keras 的也行）
+        prefix: split_model 的特征提取部分；或别的模型（tf_keras 的也行）：输入 [-1, 1] 的 (n, 高, 宽, 3)，一个输出。
         keep: False 表示写在临时文件夹里，最后用到它的特征不再用时删掉。
         limit_gb: cache_dir 最多用多少 GB（10 的 9 次方字节）。
         engine: "auto"（有 GPU 时用 keras）、"litert" 或 "keras"。

@@ -16,10 +16,7 @@ from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import transfer
 
 LEAVE_OUT, RELABEL = "leave_out", "relabel"
-_KEEPS_FIRST = {
-    "identical",
-    "near_duplicates",
-}  # 一组里留下第一张：先测试、验证的，其次像素多的
+_KEEPS_FIRST = {"identical", "near_duplicates"}  # 留下一组的第一张：先测试、验证的，其次像素多的
 _ABOUT_PHOTOS = "unreadable truncated misnamed two_labels small dark blurred panorama names labels".split()
 MOVABLE = [kind for kind in KINDS if kind in _KEEPS_FIRST or kind in _ABOUT_PHOTOS]
 
