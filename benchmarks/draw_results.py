@@ -90,7 +90,7 @@ def draw_none_of_these(path):
     plt = pyplot()
     groups = load("none_of_these")["lesson_1_seq"]["histograms"]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    titles = {"max_probability": "最大的概率", "similarity": "与第十近的训练照片的相似度"}
+    titles = {"max_probability": "最大的概率", "similarity": "与第五近的训练照片的相似度"}
     for axis, (score, title) in zip(axes, titles.items(), strict=True):
         known = groups["shipped"][score]
         strange = np.sum([groups[name][score]["strangers"] for name in ("shipped", "textures")], axis=0)

@@ -55,7 +55,7 @@ def main(argv=None):
                 common = ["--images-dir", args.images_dir, "--weights", args.weights, "--seed", str(seed)]
                 build = build_flattened if "Flatten" in name else lesson_build_functional
                 with mock.patch.object(lesson, "build_functional", build):
-                    lesson.main([*common, *options, "--output-dir", folder, "--name", "run"])
+                    lesson.main([*common, *options, "--output-dir", folder, "--name", "run", "--replace"])
                 metrics = json.loads((Path(folder) / "run" / "metrics.json").read_text(encoding="utf-8"))
                 accuracies.append(metrics["validation"]["accuracy"])
             results["variants"][name] = {

@@ -234,7 +234,7 @@ def main(argv=None):
     settings = {"seeds": args.seeds, "near_seeds": args.near_seeds, "shipped_pictures": shipped}
     settings |= {"photos_sha256": photo_list_hash(folder.photos), "weights": weights.name, "photos": len(folder.photos)}
     settings |= {
-        name: getattr(none_of_these, name.upper()) for name in ("neighbours", "refused", "share", "prototypes")
+        name: getattr(none_of_these, name.upper()) for name in ("neighbours", "power", "refused", "share", "prototypes")
     }
     result = {"settings": settings, "photos_of": {name: len(photos) for name, photos in groups.items()}}
     for way in args.ways:

@@ -25,7 +25,7 @@ NUMBERS = {  # 名字 -> 网页里的哪一处
     "held_out": r"没有参加训练的 (\d+) 张照片",
     "right": r"模型认对了 (\d+) 张",
     "doubtful": r"标签可疑</span><strong>(\d+) 张",
-    "error_before": r"期望校准误差（ECE）<b>([\d.]+)</b>",
+    "error_before": r"校准误差（ECE）<b>([\d.]+)</b>",
     "error_after": r"ECE 变为 <b>([\d.]+)</b>",
     "temperature": r"除以温度 <b>([\d.]+)</b>",
 }

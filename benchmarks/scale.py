@@ -36,7 +36,7 @@ def main(argv=None):
             cache, output = args.work_dir / "cache", args.work_dir / "output"
             measured = run([
                 LESSON, "--images-dir", photos, "--weights", args.weights, "--model", model, "--epochs", 1,
-                "--cache-dir", cache, "--output-dir", output, "--name", "scale",
+                "--cache-dir", cache, "--output-dir", output, "--name", "scale", "--replace",
             ])  # fmt: skip
             stages = json.loads((output / "scale" / "metrics.json").read_text(encoding="utf-8"))["seconds"]
             shutil.rmtree(cache)

@@ -38,7 +38,10 @@ def refusals_table():
     late = "已经是 Keras 3 了……请把 from toolbox.estimator import tf 移到脚本的最前面。"
     rows = [["`tf.contrib.…`、`import tensorflow.contrib`", refusals.GONE["contrib"]]]
     rows += [["`import tensorflow.examples…`", refusals.GONE["examples"]], ["`tf.estimator.tpu.…`", tpu]]
-    rows += [["Keras 3 的模型与优化器", keras], ["桥之前的 `from tensorflow.keras import …`", late]]
+    rows += [
+        ["Keras 3 的模型与优化器", keras],
+        ["在 `from toolbox.estimator import tf` 之前写了 `from tensorflow.keras import …`", late],
+    ]
     page_tools.table(["写了", "得到的一句话"], rows)
 
 
@@ -56,14 +59,16 @@ def equality():
     rows = [[seed, *(f"{each[name]:.3f}" for name in names)] for seed, each in enumerate(seeds)]
     page_tools.table(["种子", "第 1 课", "第 2 课", "同样的起点、没有 Dropout：预测相同的比例"], rows)
     means = [sum(values) / len(values) for values in (one, two)]
+    largest = max(abs(a - b) for a, b in zip(one, two, strict=True))
     difference, spread = abs(means[0] - means[1]), max(one) - min(one)
     verdict = "小于" if difference <= spread else "大于"
     same = min(min(each["estimator_and_saved_model"], each["estimator_and_keras"]) for each in seeds)
     photos, jpeg = (sum(each[name] for each in seeds) for name in ("photos", "jpeg"))
     return cog.outl(
-        f"{len(seeds)} 个种子平均相差 {difference:.3f}，{verdict}第 1 课自己在各种子之间的差别（{spread:.3f}）。"
-        "喂给同样的张量，Estimator、SavedModel 与装上检查点的 Keras 3 模型在全部 "
-        f"{photos} 张没有参加训练的照片上，给出相同类别的比例是 {same:.3f}，"
+        f"两课 {len(seeds)} 个种子的平均相差 {difference:.3f}（单个种子最多差 {largest:.3f}），"
+        f"{verdict}第 1 课自己在各种子之间的差别（{spread:.3f}）。"
+        "喂给同样的张量，Estimator、SavedModel 与装上检查点的 Keras 3 模型在 "
+        f"{len(seeds)} 个种子的验证照片（合计 {photos:,} 张次）上，给出相同类别的比例是 {same:.3f}，"
         f"概率最多相差 {max(each['largest_difference'] for each in seeds):.1e}；"
         f"由 JPEG 字节算起的入口在 {jpeg / len(seeds):.1%} 的照片上一致。"
     )

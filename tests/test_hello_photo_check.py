@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -292,6 +293,15 @@ def test_damaged_results_are_made_again(photos, check, tmp_path):
     assert check(photos) == expected
 
 
+def test_results_found_damaged_midway_say_what_to_do(photos, tmp_path, monkeypatch):
+    def damaged(*arguments):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(lesson, "examine", damaged)
+    with pytest.raises(UserError, match=r"检查结果 .*\.sqlite 坏了（.*malformed）。请删掉它"):
+        lesson.main([str(photos), "--cache-dir", str(tmp_path / "cache")])
+
+
 def test_worker_processes_give_the_same(photos, check, monkeypatch):
     (photos / "roses" / "坏.jpg").write_bytes(b"")
     alone = check(photos, "--no-cache")
@@ -365,13 +375,18 @@ def test_the_page_is_self_contained_and_names_do_nothing(photos, check, tmp_path
 
 def test_without_the_optional_packages_everything_else_is_done(photos, tmp_path, monkeypatch, capsys):
     find_spec = importlib.util.find_spec
-    absent = ("cleanlab", "jinja2")
+    absent = ["cleanlab", "jinja2"]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else find_spec(name))
     shutil.copy(photos / "daisy" / "0.jpg", photos / "daisy" / "同.jpg")
     page = tmp_path / "page.html"
     with pytest.raises(UserError, match="cleanlab、jinja2.*requirements/photo_check.txt"):
         lesson.main([str(photos), "--cache-dir", str(tmp_path / "cache"), "--labels", "--page", str(page)])
     assert "daisy/0.jpg = daisy/同.jpg" in capsys.readouterr().out and not page.exists()
+    absent.remove("jinja2")
+    monkeypatch.setattr(lesson.packages, "PROJECT_DIR", tmp_path / "jinja2 的课程")  # 路径里的字不算
+    with pytest.raises(UserError, match="没有装 cleanlab，"):
+        lesson.main([str(photos), "--cache-dir", str(tmp_path / "cache"), "--labels", "--page", str(page)])
+    assert page.exists()
 
 
 def test_options_that_do_not_go_together(photos, tmp_path):

@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from toolbox.photos.read import IMAGE_SIZE, PhotoError, read_photo
 from toolbox.prediction import fetch, sorting, sources, watch
 from toolbox.prediction.rows import Csv, new_writer, row_of
 from toolbox.predictor import Predictor
-from toolbox.terminal import leftovers
+from toolbox.terminal import leftovers, transfer
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import columns as width_of
 
@@ -148,6 +150,18 @@ def test_the_second_class_is_shown_whole():
         table = new_writer("table", file, ["蚂蚁", "蜜蜂", "蝴蝶"], top, 80)
         table.write(row_of("很长的名字" * 20 + ".jpg", Fake, top))
         assert file.getvalue().splitlines()[1].endswith(shown)
+
+
+def test_an_array_is_closed_when_interrupted(photos, model, monkeypatch, capsys):
+    def interrupted(*arguments):
+        yield from itertools.islice(recognize(*arguments), 2)
+        raise KeyboardInterrupt
+
+    recognize = lesson.recognize
+    monkeypatch.setattr(lesson, "recognize", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lesson.main([str(model), str(photos), "--format", "json"])
+    assert len(json.loads(capsys.readouterr().out)) == 2
 
 
 def test_formulas_in_names_stay_text():
@@ -323,6 +337,36 @@ def test_sorting_and_undoing(run, photos, tmp_path, move):
     assert tree(photos) == before
     assert [path.name for path in target.iterdir() if path.is_dir()] == []
     assert len(list(target.glob(f"*{sorting.UNDONE}.jsonl"))) == 1
+
+
+@pytest.fixture
+def windows_keeps_read_only(monkeypatch):
+    """像 Windows 那样：只读的文件删不掉。"""
+    unlink = Path.unlink
+
+    def refuse_read_only(path, missing_ok=False):
+        if path.exists() and not path.stat().st_mode & stat.S_IWRITE:
+            raise PermissionError(13, "只读", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_read_only)
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("move", [False, True])
+def test_read_only_photos_are_sorted_and_taken_back(
+    run, photos, tmp_path, move, links, windows_keeps_read_only, monkeypatch
+):
+    if not links:
+        monkeypatch.setattr(transfer, "_linked", lambda source, target: False)
+    (photos / "a.jpg").chmod(0o444)
+    before, target = tree(photos), tmp_path / "整理好"
+    code, _, err = run(photos / "a.jpg", "--sort-into", target, *(["--move"] if move else []))
+    assert code == 0 and "整理了 1 张" in err
+    assert [name for name in tree(target) if "/" in name and not name.endswith(".jpg")] == []  # 没有半成品
+    assert (photos / "a.jpg").exists() is not move
+    run("--undo", log_in(target))
+    assert tree(photos) == before and not [path for path in target.iterdir() if path.is_dir()]
 
 
 def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import runpy
 import shutil
 
 import keras
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import hello_report as lesson
+from conftest import PROJECT_DIR
 from toolbox import held_out
 from toolbox.flower_painting.backgrounds import paint_background
 from toolbox.flower_painting.heads import SPECIES, draw_head
@@ -91,6 +93,8 @@ def test_the_page_says_what_predictions_say(kind, trained, tmp_path):
     assert len(re.findall("<td class=", table)) == len(classes) ** 2
     assert html.count("<title>") - 1 == len(rows)  # 二维图上每张一个
     assert "照片与训练时不同" not in html
+    numbers = runpy.run_path(str(PROJECT_DIR / "benchmarks" / "report.py"))["NUMBERS"]
+    assert all(re.search(pattern, html) for pattern in numbers.values())  # 量速度的脚本也照样读得懂这一页
     assert not re.findall(r"https?://(?!www\.w3\.org/)", html)  # 那是 SVG 的名字空间，不是要去取的地址
 
 

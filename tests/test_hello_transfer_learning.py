@@ -72,11 +72,11 @@ def test_default_run_learns_and_writes_a_complete_folder(trained):
     assert names == set(files.split())
     assert metrics["calibration"]["part"] == "validation" and 0 <= metrics["calibration"]["error_after"] < 0.2
     knowledge = none_of_these.load(trained)
-    assert knowledge.temperature == metrics["calibration"]["temperature"] and knowledge.neighbours == 10
+    assert knowledge.temperature == metrics["calibration"]["temperature"] and knowledge.neighbours == 5
     assert (
         metrics["refused"] == {"validation": knowledge.refused_validation} and metrics["refused"]["validation"] <= 0.05
     )
-    assert np.bincount(knowledge.labels).tolist() == [64] * 5 and knowledge.features.shape == (320, 1280)
+    assert knowledge.features.shape == (320, 1280)
     settings = json.loads((trained / "settings.json").read_text(encoding="utf-8"))
     assert settings["epochs"] == 5 and len(settings["weights_sha256"]) == len(settings["photos_sha256"]) == 64
     assert len((trained / "history.csv").read_text(encoding="utf-8").splitlines()) == 6
@@ -122,7 +122,7 @@ def test_training_features_are_those_of_model_tflite(trained, flowers):
     converted = LiteRTModel(model_path=str(trained / "model.tflite"))
     knowledge = none_of_these.load(trained)
     _, features = run_on_photos(converted, split["train"][::20])
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    unit = np.sqrt(features) / np.linalg.norm(np.sqrt(features), axis=1, keepdims=True)  # ReLU 之后，没有负数
     nearest = (unit @ knowledge.features.astype(np.float32).T).argmax(axis=1)
     np.testing.assert_allclose(knowledge.features[nearest], unit, atol=1e-3)
     assert len(set(nearest)) == len(unit) == 16

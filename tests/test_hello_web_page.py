@@ -253,16 +253,16 @@ def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_p
     model = litert_model.LiteRTModel(model_path=str(folder / "model.tflite"))
     photos = [np.asarray(Image.fromarray(random_pixels(seed, 224, 224)), np.float32) for seed in range(6)]
     features = np.stack([model(photo)["features"] for photo in photos])
-    unit = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float16)
+    roots = np.sign(features) * np.sqrt(np.abs(features))
+    unit = (roots / np.linalg.norm(roots, axis=1, keepdims=True)).astype(np.float16)
     probabilities = np.stack([model(photo)["probabilities"] for photo in photos])
     knowledge = none_of_these.Knowledge(
         temperature=2.0,
-        similarity=0.0,
         weight=0.1,
         familiarity=0.0,
         neighbours=2,
+        power=0.5,
         features=unit[:4],
-        labels=np.arange(4, dtype=np.int32),
         refused_validation=0.0,
     )
     middle = float(np.median(knowledge.familiarity_of(features, probabilities)))

@@ -35,6 +35,12 @@ def test_every_lesson_has_a_page_and_runs_in_a_test(lesson):
     assert f"({'docs/study_keras/' + lesson.stem}.md)" in read("README.md")
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_an_old_python_understands_the_lesson(lesson):
+    """旧的 Python 要读得懂课文脚本，才走得到“这门课要 Python 3.11 至 3.13”那一句。"""
+    ast.parse(lesson.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_help_is_chinese_and_imports_nothing_heavy(script, tmp_path):
     code = (

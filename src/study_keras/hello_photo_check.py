@@ -190,14 +190,10 @@ def parse_arguments(argv):
 
 
 def missing_packages(args):
-    """要用而没有装的包，一句话；都有则为空。别的检查照做，最后才说。"""
+    """要用而没有装的包，安装时的名字。别的检查照做，最后才说。"""
     needed = {"sklearn": "scikit-learn", "cleanlab": "cleanlab"} if args.labels or args.model else {}
     needed |= {"jinja2": "jinja2"} if args.page else {}
-    missing = packages.missing(**needed)
-    if not missing:
-        return ""
-    install = packages.install("requirements/photo_check.txt")
-    return f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} ，再来一次。"
+    return packages.missing(**needed)
 
 
 def apply_changes(args, root):
@@ -210,7 +206,7 @@ def apply_changes(args, root):
 def check(args, root, missing):
     """检查的各步，返回 ({类别: 张数}, [Finding, ...])。"""
     walk = Walk(root)
-    labels = (args.labels or args.model) and "cleanlab" not in missing and "scikit-learn" not in missing
+    labels = (args.labels or args.model) and not {"cleanlab", "scikit-learn"} & set(missing)
     if labels and not args.model:
         preload_tensorflow()  # 检查照片时，主进程正闲着
     with open_results(root, args.cache_dir, keep=not args.no_cache) as results:
@@ -244,7 +240,8 @@ def main(argv=None):
         if aside:
             set_aside(chosen_files(findings, args.findings), root, aside)
     if missing:
-        raise UserError(missing)
+        install = packages.install("requirements/photo_check.txt")
+        raise UserError(f"没有装 {'、'.join(missing)}，用它的一步没有做，别的都做了。请运行 {install} ，再来一次。")
     if any(not KINDS[finding.kind].is_note for finding in findings):
         sys.exit(3)
 

@@ -103,8 +103,10 @@ def writing_answers(args, labels):
     top, width = min(args.top, len(labels)), shutil.get_terminal_size().columns
     if args.out is None:
         writer = new_writer(kind, sys.stdout, labels, top, width)
-        yield writer
-        writer.close()
+        try:
+            yield writer
+        finally:
+            writer.close()  # 中断了，JSON 的数组也要合上
         return
     with disk_errors(args.out, "用 --out 换一个地方"), written_aside(absolute(args.out), or_beside=True) as file:
         encoding = "utf-8-sig" if kind == "csv" else "utf-8"  # 开头的 BOM 让 Excel 知道是 UTF-8
@@ -169,18 +171,14 @@ def main(argv=None):
     predictor, inputs = choose_model(args.inputs)
     photos = find_photos(args, inputs)
     counts = Counter()
-    with (
-        writing_answers(args, predictor.labels) as answers,
-        sorting_into(args.sort_into, predictor.labels, args.move) as sort,
-    ):
+    writing = writing_answers(args, predictor.labels)
+    with writing as answers, sorting_into(args.sort_into, predictor.labels, args.move) as sort:
         for sources in photos:
             for source, answer in recognize(predictor, sources, counts):
                 row = row_of(source.file, answer, args.top)
                 answers.write(row)
                 sort(source, row)
         if not counts:  # 在这里出错，--out 原来的文件就留着
-            if args.out is None:
-                answers.close()  # JSON 的数组要合上
             report(counts, photos)
             raise UserError("一张照片也没有找到。请检查路径。")
     report(counts, photos)

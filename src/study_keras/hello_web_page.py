@@ -1,7 +1,7 @@
 """第 7 课：网页应用，把模型放进浏览器，手机的相机也能用，不需要服务器。
 
 你会学到：怎样让 LiteRT 模型在浏览器里运行（LiteRT.js），网页怎样做到与 Python 里同样的答案，
-         激活图（activation map）怎样由特征图与分类头的权重算出来，怎样在网页里现学一个分类头。
+         类激活图（activation map）怎样由特征图与分类头的权重算出来，怎样在网页里现学一个分类头。
 需要：    第 1 课或第 3 课的模型文件夹；npm，或 pip install -r requirements/web_page.txt。
 多久：    十几秒；第一次要取 LiteRT.js（约 12 MB），看网络。
 命令：    python src/study_keras/hello_web_page.py --serve
@@ -61,7 +61,7 @@ def target_folder(out):
 
 
 def head_layers(model):
-    """池化之后的全连接层，前一层的输出是后一层的输入；有别的层，激活图就不能这样算，返回 None。"""
+    """池化之后的全连接层，前一层的输出是后一层的输入；有别的层，类激活图就不能这样算，返回 None。"""
     layers = list(model.layers)
     pools = [i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
     head = [layer for layer in layers[pools[-1] + 1 :] if not isinstance(layer, keras.layers.Dropout)]
@@ -84,7 +84,7 @@ def describe(folder, head, knowledge, samples):
             for layer, relu in zip(head, relus, strict=True)
         ]
     if knowledge is not None:
-        names = ("temperature", "weight", "familiarity", "neighbours")
+        names = ("temperature", "weight", "familiarity", "neighbours", "power")
         about["known"] = {name: getattr(knowledge, name) for name in names}
     return about
 
@@ -138,7 +138,7 @@ def report(app):
     if about["known"] is None:
         print("注意：这个模型文件夹是以前的版本写的，没有 thresholds.json，网页不会说都不像。重新训练一次就有。")
     if about["head"] is None:
-        print("注意：分类头不只是全连接层，网页不画激活图。")
+        print("注意：分类头不只是全连接层，网页不画类激活图。")
     print("放到网上：把整个文件夹传到任何静态网站空间（https，才能用相机）；不要直接双击 index.html。")
 
 

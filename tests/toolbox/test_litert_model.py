@@ -60,6 +60,14 @@ def test_differing_names_exactly_the_rows_that_differ():
     assert litert_model.differing(given, expected).tolist() == [1, 3, 4]
 
 
+def test_of_a_quantized_model_only_a_clear_other_first_class_and_nan_differ():
+    """量化的不看概率差多少；NaN 无论如何不放过，哪怕 Keras 的前两名很近。"""
+    clear, close = [0.9, 0.05, 0.05], [0.5, 0.495, 0.005]
+    expected = np.array([close, clear, clear, clear, close])
+    given = np.array([[0.495, 0.5, 0.005], clear, [0.6, 0.3, 0.1], [0.4, 0.5, 0.1], [np.nan] * 3])
+    assert litert_model.differing(given, expected, np.inf).tolist() == [3, 4]
+
+
 def test_a_conversion_that_differs_is_not_written(base, photo_dir, tmp_path):
     """与 Keras 答得不同的一张照片就够了：点名，什么也不写。"""
     photos = open_folder(photo_dir)

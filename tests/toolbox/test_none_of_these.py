@@ -1,5 +1,6 @@
 """都不像与校准：门槛与温度只由验证照片定，写下读回相同，损坏的说清楚。"""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -37,20 +38,28 @@ def fitted(train=40, validation=40, per_class_train=None):
     return none_of_these.fit(*known, labels)
 
 
+def doubtful(count):
+    """每个类别一样的概率。"""
+    return np.full((count, CLASSES), 1 / CLASSES)
+
+
 def test_strangers_are_refused_and_at_most_five_percent_of_the_validation_photos():
     knowledge = fitted()
-    validation = features_near(labels_of(40), 1)
-    refused = ~knowledge.is_known(validation)
+    labels = labels_of(40)
+    refused = ~knowledge.is_known(features_near(labels, 1), probabilities_of(labels, 12, 0.99))
     assert refused.sum() == 6 and knowledge.refused_validation == 0.05  # 120 张的 5%
     strangers = np.abs(np.random.default_rng(2).normal(size=(50, WIDTH)))
-    assert not knowledge.is_known(strangers).any()
-    assert knowledge.is_known(7 * CENTERS).all()  # 只看方向，不看长短
+    assert not knowledge.is_known(strangers, probabilities_of(np.zeros(50, int), 0, 0.99)).any()
+    centers = knowledge.similarity_of(CENTERS)
+    assert centers.min() > knowledge.similarity_of(strangers).max()
+    np.testing.assert_allclose(knowledge.similarity_of(7 * CENTERS), centers, rtol=1e-6)  # 只看方向，不看长短
 
 
 @pytest.mark.parametrize(("validation", "allowed"), [(1, 0), (6, 0), (7, 1), (13, 1), (14, 2)])
 def test_of_few_validation_photos_never_more_than_five_percent(validation, allowed):
     knowledge = fitted(validation=validation)
-    refused = ~knowledge.is_known(features_near(labels_of(validation), 1))
+    labels = labels_of(validation)
+    refused = ~knowledge.is_known(features_near(labels, 1), probabilities_of(labels, 12, 0.99))
     assert refused.sum() == allowed <= 0.05 * CLASSES * validation
     assert knowledge.refused_validation == allowed / (CLASSES * validation)
 
@@ -75,30 +84,35 @@ def test_equal_validation_photos_are_not_refused():
     labels = labels_of(40)
     probabilities = probabilities_of(labels, 0, 0.9)
     knowledge = none_of_these.fit(CENTERS[labels], labels, CENTERS[labels], probabilities, labels)
-    assert knowledge.refused_validation == 0 and knowledge.is_known(CENTERS).all()
+    assert knowledge.refused_validation == 0 and knowledge.is_known(CENTERS[labels], probabilities).all()
 
 
 def test_similarity_is_the_cosine_to_the_kth_nearest():
+    training, photos = features_near(labels_of(30), 0), features_near(labels_of(2), 3)
     knowledge = fitted(train=30)
-    photos = features_near(labels_of(2), 3)
-    assert knowledge.neighbours == 10 and len(knowledge.features) == 90
-    prototypes = knowledge.features.astype(np.float64)
-    cosines = photos / np.linalg.norm(photos, axis=1, keepdims=True) @ prototypes.T
-    np.testing.assert_allclose(knowledge.similarity_of(photos), np.sort(cosines, axis=1)[:, -10], atol=1e-5)
+    assert knowledge.neighbours == 5 and knowledge.power == 0.5
+
+    def direction(features):
+        roots = np.sign(features) * np.sqrt(np.abs(features))
+        return roots / np.linalg.norm(roots, axis=1, keepdims=True)
+
+    np.testing.assert_allclose(knowledge.features, direction(training), atol=1e-3)
+    cosines = np.sort(direction(photos) @ direction(training).T, axis=1)
+    np.testing.assert_allclose(knowledge.similarity_of(photos), cosines[:, -5], atol=2e-3)
 
 
 def test_a_class_of_few_photos_lowers_the_neighbour_and_is_known():
     knowledge = fitted(per_class_train=[40, 40, 3])
-    assert knowledge.neighbours == 3 and knowledge.is_known(CENTERS).all()
+    assert knowledge.neighbours == 3 and knowledge.is_known(CENTERS, probabilities_of(np.arange(3), 0, 0.99)).all()
     assert fitted(per_class_train=[40, 40, 1]).neighbours == 1
 
 
 def test_of_many_training_photos_a_bounded_number_is_kept(monkeypatch):
     monkeypatch.setattr(none_of_these, "PROTOTYPES", 60)
     knowledge = fitted(per_class_train=[100, 50, 15])
-    assert np.bincount(knowledge.labels).tolist() == [20, 20, 15]
+    assert np.bincount(knowledge.features[:, :CLASSES].argmax(axis=1)).tolist() == [20, 20, 15]
     monkeypatch.setattr(none_of_these, "PROTOTYPES", 6)
-    assert np.bincount(fitted().labels).tolist() == [10, 10, 10]  # 不少于看第几近的
+    assert np.bincount(fitted().features[:, :CLASSES].argmax(axis=1)).tolist() == [5, 5, 5]  # 不少于看第几近的
     assert (fitted().features == fitted().features).all()
 
 
@@ -111,7 +125,7 @@ def test_many_photos_at_once_give_the_same_as_one_by_one(monkeypatch):
 
 
 def test_an_all_zero_feature_is_a_stranger():
-    assert not fitted().is_known(np.zeros((1, WIDTH))).any()
+    assert not fitted().is_known(np.zeros((1, WIDTH)), doubtful(1)).any()
 
 
 def test_temperature_of_an_overconfident_model_makes_it_honest():
@@ -162,17 +176,29 @@ def test_saved_and_read_back_the_same(tmp_path):
     again = none_of_these.load(tmp_path)
     assert json.loads((tmp_path / THRESHOLDS_FILE).read_text(encoding="utf-8")) == {
         "temperature": knowledge.temperature,
-        "similarity": knowledge.similarity,
         "weight": knowledge.weight,
         "familiarity": knowledge.familiarity,
-        "neighbours": 10,
+        "power": 0.5,
+        "neighbours": 5,
         "refused_validation": 0.05,
     }
-    assert again.features.dtype == np.float16 and again.labels.dtype == np.int32
+    assert again.features.dtype == np.float16
     np.testing.assert_array_equal(again.features, knowledge.features)
-    np.testing.assert_array_equal(again.labels, knowledge.labels)
-    photos = features_near(labels_of(40), 1)
-    np.testing.assert_array_equal(again.is_known(photos), knowledge.is_known(photos))
+    labels = labels_of(40)
+    photos, probabilities = features_near(labels, 1), probabilities_of(labels, 12, 0.99)
+    np.testing.assert_array_equal(again.is_known(photos, probabilities), knowledge.is_known(photos, probabilities))
+
+
+def test_a_folder_of_format_2_still_compares_the_features_themselves(tmp_path):
+    numbers = {"temperature": 1.5, "similarity": 0.8, "weight": 0.1, "familiarity": 0.9}
+    numbers |= {"neighbours": 2, "refused_validation": 0.05}
+    (tmp_path / THRESHOLDS_FILE).write_text(json.dumps(numbers), encoding="utf-8")
+    np.savez(tmp_path / FEATURES_FILE, features=np.eye(2, 4, dtype=np.float16), labels=np.arange(2, dtype=np.int32))
+    knowledge = none_of_these.load(tmp_path)
+    np.testing.assert_allclose(knowledge.similarity_of([[3.0, 4, 0, 0], [0, 0, 1, 0]]), [0.6, 0], atol=1e-6)
+    assert knowledge.is_known([[4.0, 3.9, 0, 0]], [[0.9, 0.1]]).tolist() == [False]
+    assert knowledge.is_known([[4.0, 4.0, 0, 0]], [[0.1, 0.9]]).tolist() == [False]
+    assert dataclasses.replace(knowledge, familiarity=0.79).is_known([[4.0, 4.0, 0, 0]], [[0.1, 0.9]]).all()
 
 
 def test_a_folder_from_before_has_none(tmp_path):
@@ -187,7 +213,7 @@ class Touch:
 
 
 def pickled(path):
-    np.savez(path, features=np.array([Touch()], dtype=object), labels=np.zeros(1, np.int32))
+    np.savez(path, features=np.array([Touch()], dtype=object))
 
 
 def rewrite(**changes):
@@ -200,8 +226,7 @@ def rewrite(**changes):
 
 def arrays(function=np.savez, **changes):
     def damage(folder):
-        good = {"features": np.ones((20, 4), np.float16), "labels": np.zeros(20, np.int32)}
-        function(folder / FEATURES_FILE, **(good | changes))
+        function(folder / FEATURES_FILE, **({"features": np.ones((20, 4), np.float16)} | changes))
 
     return damage
 
@@ -223,7 +248,8 @@ DAMAGES = {
     "门槛嵌套太深": lambda folder: (folder / THRESHOLDS_FILE).write_text("[" * 100_000),
     "温度是 0": rewrite(temperature=0),
     "温度是 NaN": rewrite(temperature=float("nan")),
-    "相似度是文字": rewrite(similarity="高"),
+    "门槛是文字": rewrite(familiarity="高"),
+    "次幂是 0": rewrite(power=0),
     "第 0 近": rewrite(neighbours=0),
     "近邻比照片多": rewrite(neighbours=10**6),
     "近邻无穷": rewrite(neighbours=float("inf")),
@@ -232,11 +258,10 @@ DAMAGES = {
     "特征是文字": lambda folder: (folder / FEATURES_FILE).write_text("不是压缩包"),
     "会执行代码": lambda folder: pickled(folder / FEATURES_FILE),
     "压缩炸弹": arrays(np.savez_compressed, features=np.zeros((20, 100_000), np.float16)),
-    "少一个数组": arrays(lambda path, features, labels: np.savez(path, features=features)),
+    "少一个数组": arrays(lambda path, features: np.savez(path, others=features)),
     "特征不是二维": arrays(features=np.ones(20, np.float16)),
     "特征不是 float16": arrays(features=np.ones((20, 4))),
     "特征有 NaN": arrays(features=np.full((20, 4), np.nan, np.float16)),
-    "标签个数不同": arrays(labels=np.zeros(19, np.int32)),
 }
 
 

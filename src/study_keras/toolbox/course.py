@@ -67,6 +67,8 @@ def add_class_mode(parser):
 
 def find_photos(args):
     """按选项打开照片文件夹，返回 PhotoFolder；下载不到 flower_photos 时改用画的花，并说清楚。"""
+    if args.images_dir == "":
+        raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
     if args.images_dir is not None:
         return open_folder(args.images_dir, given_split=args.given_split)
     if args.given_split:
@@ -86,8 +88,6 @@ def target_folder(args):
     Raises:
         UserError: 写不下去，或在照片文件夹里。
     """
-    if args.images_dir == "":
-        raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
     output = absolute(args.output_dir)
     if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
         raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")

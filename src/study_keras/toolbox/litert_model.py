@@ -136,14 +136,15 @@ def run_on_photos(model, photos):
     return np.stack(probabilities), np.stack(features)
 
 
-def differing(probabilities, expected):
-    """哪几行与 Keras 的答案不同，返回行号：概率相差超过 TOLERANCE，或排第一的类别不同而领先超过 CLEAR_LEAD。
+def differing(probabilities, expected, tolerance=TOLERANCE):
+    """哪几行与 Keras 的答案不同，返回行号：概率相差超过 tolerance，或排第一的类别不同而领先超过 CLEAR_LEAD。
 
     Args:
         probabilities, expected: 转换后的与 Keras 的概率，(张数, 类别数)。
+        tolerance: 量化的不看相差多少，是 np.inf。
     """
     second, first = np.sort(expected, axis=1)[:, -2:].T
-    close = np.abs(probabilities - expected).max(axis=1) <= TOLERANCE  # NaN 也算不同
+    close = np.abs(probabilities - expected).max(axis=1) <= tolerance  # NaN 也算不同
     same_class = probabilities.argmax(axis=1) == expected.argmax(axis=1)
     return np.flatnonzero(~(close & (same_class | (first - second <= CLEAR_LEAD))))
 

@@ -16,7 +16,7 @@ LITERT_FILE = "model.tflite"
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
 LITERT_HASH = "model_tflite_sha256"  # settings.json 里的一项：坏了的 .tflite 会让解释器崩溃，用之前先核对
-FORMAT = 2  # 写进 settings.json；文件夹里的东西变得旧版本读不懂时，加一。没有写的是 1：还没有 model.tflite
+FORMAT = 3  # 写进 settings.json；旧版本读不懂时加一。1（没有写）：没有 model.tflite；2：训练照片的特征没有开平方
 _TRAIN_AGAIN = "请用别处的备份，或重新训练。"
 
 

@@ -1,9 +1,11 @@
 """都不像（none of these）：照片与训练照片都不像时认得出来；以及让概率名副其实的校准（calibration）。
 
 认生的办法：照片的特征与第 k 近的训练照片有多像（余弦相似度，cosine similarity；Sun 等，2022，“Out-of-Distribution
-Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不像。校准的办法：温度缩放
-（temperature scaling），log 概率除以同一个温度再 softmax，谁排第一不变（Guo 等，2017，“On Calibration of Modern
-Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。这里只用 NumPy：预测时不需要 TensorFlow。
+Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不像。比之前特征先开平方
+（power normalization；Perronnin 等，2010，“Improving the Fisher Kernel for Large-Scale Image Classification”，ECCV）：
+少数几个特别大的数就不再说了算。校准的办法：温度缩放（temperature scaling），log 概率除以同一个温度再 softmax，
+谁排第一不变（Guo 等，2017，“On Calibration of Modern Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。
+预测时只用 NumPy，不需要 TensorFlow。
 """
 
 import json
@@ -19,7 +21,8 @@ from toolbox.terminal.text import visible
 
 THRESHOLDS_FILE = "thresholds.json"
 FEATURES_FILE = "training_features.npz"
-NEIGHBOURS = 10
+NEIGHBOURS = 5
+POWER = 0.5  # 特征取这个次幂；以前的模型文件夹没有记，是 1
 REFUSED = 0.05  # 验证照片里最多这么大一份被说成都不像
 SHARE = 0.5  # 最大的概率占的分量：在验证照片上，它的标准差乘权重之后是相似度的这么多倍（benchmarks/none_of_these.py）
 PROTOTYPES = 2000  # 各类合起来大约最多留这么多张训练照片的特征，每类一样多
@@ -28,7 +31,7 @@ SMALLEST_SPREAD = 0.01  # 概率的标准差再小也当作它，免得权重大
 TEMPERATURES = (0.05, 20.0)  # 只在这个范围里找
 SMALLEST = float(np.finfo(np.float32).tiny)  # 概率是 0 时当作它，log 才有意义
 BINS = 15  # Guo 等（2017）算校准误差时分的格数
-_NUMBERS = ("temperature", "similarity", "weight", "familiarity", "refused_validation")
+_NUMBERS = ("temperature", "weight", "familiarity", "power", "refused_validation")
 ROWS = 1024  # 一次比这么多张照片，占用的内存就有上限
 
 
@@ -38,42 +41,38 @@ class Knowledge:
 
     Attributes:
         temperature: 校准用的温度，交给 calibrated。
-        similarity: 不知道概率时的门槛；与第 neighbours 近的训练照片的余弦相似度低于它就是都不像。
-        weight, familiarity: 知道概率时的权重与门槛；相似度 + weight * 最大的概率 低于 familiarity 就是都不像。
+        weight, familiarity: 权重与门槛；相似度 + weight * 最大的概率 低于 familiarity 就是都不像。
         neighbours: 看第几近的。
-        features: float16 (n, d)，留下的训练照片的特征，各行长度为 1。
-        labels: int32 (n,)，它们的类别，是模型输出的编号。
+        power: 比之前，特征取几次幂。
+        features: float16 (n, d)，留下的训练照片的特征，取过幂，各行长度为 1。
         refused_validation: 验证照片里被说成都不像的比例。
     """
 
     temperature: float
-    similarity: float
     weight: float
     familiarity: float
     neighbours: int
+    power: float
     features: np.ndarray
-    labels: np.ndarray
     refused_validation: float
 
     def similarity_of(self, features):
-        """每张照片与第 neighbours 近的训练照片的余弦相似度，float32 (张数,)；features 是 (张数, d)。"""
-        return _kth_similarity(features, self.features, self.neighbours)
+        """每张照片与第 neighbours 近的训练照片的余弦相似度，float32 (张数,)；features 是 (张数, d)，没有取过幂。"""
+        return _kth_similarity(features, self.features, self.neighbours, self.power)
 
     def familiarity_of(self, features, probabilities):
         """每张照片有多面熟 (张数,)：相似度 + weight * 最大的概率；probabilities 是模型给的、没有校准的。"""
         return self.similarity_of(features) + self.weight * np.max(probabilities, axis=1)
 
-    def is_known(self, features, probabilities=None):
-        """每张照片像不像训练照片，bool (张数,)；features 是 (张数, d)，probabilities 同上，没有就只看相似度。"""
-        if probabilities is None:
-            return self.similarity_of(features) >= self.similarity
+    def is_known(self, features, probabilities):
+        """每张照片像不像训练照片，bool (张数,)；参数同 familiarity_of。"""
         return self.familiarity_of(features, probabilities) >= self.familiarity
 
     def save(self, folder):
         """写进模型文件夹：thresholds.json 与 training_features.npz。"""
         thresholds = json.dumps({name: getattr(self, name) for name in (*_NUMBERS, "neighbours")}, indent=2)
         (Path(folder) / THRESHOLDS_FILE).write_text(thresholds + "\n", encoding="utf-8")
-        np.savez(Path(folder) / FEATURES_FILE, features=self.features, labels=self.labels)
+        np.savez(Path(folder) / FEATURES_FILE, features=self.features)
 
 
 def fit(train_features, train_labels, validation_features, validation_probabilities, validation_labels):
@@ -83,57 +82,51 @@ def fit(train_features, train_labels, validation_features, validation_probabilit
     验证照片不到 1 / REFUSED（20）张时，一张也不拒绝：门槛就是其中最不面熟的那一张。
 
     Args:
-        train_features, validation_features: (张数, d)，没有归一化的也行。
+        train_features, validation_features: (张数, d)，池化之后的特征。
         train_labels, validation_labels: (张数,)，类别的编号。
         validation_probabilities: (张数, 类别数)。
     """
-    features, labels = _thinned(_unit(train_features).astype(np.float16), np.asarray(train_labels, np.int32))
-    neighbours = int(min(NEIGHBOURS, np.unique(labels, return_counts=True)[1].min()))
-    similarities = _kth_similarity(validation_features, features, neighbours)
+    features = _comparable(_thinned(train_features, train_labels), POWER).astype(np.float16)
+    neighbours = int(min(NEIGHBOURS, np.unique(train_labels, return_counts=True)[1].min()))
+    similarities = _kth_similarity(validation_features, features, neighbours, POWER)
     confidences = np.max(validation_probabilities, axis=1)
     weight = float(SHARE * similarities.std() / max(confidences.std(), SMALLEST_SPREAD))
     familiarities = similarities + weight * confidences
-    familiarity = _threshold(familiarities)
+    familiarity = float(np.sort(familiarities)[int(REFUSED * len(familiarities))]) - MARGIN
     return Knowledge(
         temperature=best_temperature(validation_probabilities, validation_labels),
-        similarity=_threshold(similarities),
         weight=weight,
         familiarity=familiarity,
         neighbours=neighbours,
+        power=POWER,
         features=features,
-        labels=labels,
         refused_validation=float((familiarities < familiarity).mean()),
     )
 
 
-def _threshold(scores):
-    """最多 REFUSED 的分数严格低于它。"""
-    return float(np.sort(scores)[int(REFUSED * len(scores))]) - MARGIN
-
-
-def _unit(features):
-    """各行除以自己的长度，float32；全是 0 的行不动。"""
+def _comparable(features, power):
+    """各个数取 power 次幂（正负号不变），各行再除以自己的长度，float32；全是 0 的行不动。"""
     features = np.asarray(features, np.float32)
+    features = np.sign(features) * np.abs(features) ** power
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), SMALLEST)
 
 
-def _kth_similarity(features, prototypes, k):
+def _kth_similarity(features, prototypes, k, power):
     prototypes = prototypes.astype(np.float32, copy=False).T  # predictor 已经换成了 float32，不必每张照片再换一遍
     similarities = np.empty(len(features), np.float32)
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
-        similarities[rows] = -np.partition(-_unit(features[rows]) @ prototypes, k - 1, axis=1)[:, k - 1]
+        similarities[rows] = -np.partition(-_comparable(features[rows], power) @ prototypes, k - 1, axis=1)[:, k - 1]
     return similarities
 
 
 def _thinned(features, labels):
-    """每类最多留 PROTOTYPES / 类别数 张（但不少于 NEIGHBOURS 张），随机取，每次取的相同。"""
+    """features 里，每类最多留 PROTOTYPES / 类别数 张（但不少于 NEIGHBOURS 张），随机取，每次取的相同。"""
     random = np.random.default_rng(0)
     classes = np.unique(labels)
     most = max(NEIGHBOURS, PROTOTYPES // len(classes))
     kept = [random.permutation(np.flatnonzero(labels == label))[:most] for label in classes]
-    kept = np.sort(np.concatenate(kept))
-    return features[kept], labels[kept]
+    return features[np.sort(np.concatenate(kept))]
 
 
 def calibrated(probabilities, temperature):
@@ -168,7 +161,7 @@ def best_temperature(probabilities, labels):
 
 
 def _golden_section(function, low, high, tolerance=1e-3):
-    """黄金分割法（golden-section search）：单谷函数在 [low, high] 里的最低点。"""
+    """黄金分割法（golden-section search）：单谷函数在 [low, high] 里的最低点；SciPy 也有，可导入它要 0.3 秒。"""
     ratio = (math.sqrt(5) - 1) / 2
     while high - low > tolerance:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
@@ -179,18 +172,18 @@ def _golden_section(function, low, high, tolerance=1e-3):
     return (low + high) / 2
 
 
-def calibration_error(probabilities, labels, bins=BINS):
-    """校准误差（expected calibration error，ECE；Guo 等，2017）：各格里平均概率与准确率之差，按张数加权平均。
+def calibration_error(probabilities, labels):
+    """校准误差（expected calibration error，ECE；Guo 等，2017）：最大的概率从 0 到 1 等分成 BINS 格，
+    各格里平均概率与准确率之差，按张数加权平均。
 
     Args:
         probabilities: (张数, 类别数)。
         labels: (张数,)，真实类别的编号。
-        bins: 把最大概率从 0 到 1 等分成几格。
     """
     confidence = np.max(probabilities, axis=1).astype(np.float64)
     right = np.argmax(probabilities, axis=1) == labels
-    cell = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(cell, weights=confidence - right, minlength=bins)
+    cell = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(cell, weights=confidence - right, minlength=BINS)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
@@ -204,10 +197,9 @@ def load(folder):
     if not thresholds.exists() and not features.exists():
         return None
     try:
-        read = json.loads(thresholds.read_text(encoding="utf-8"))
+        read = {"power": 1} | json.loads(thresholds.read_text(encoding="utf-8"))
         numbers = {name: float(read[name]) for name in _NUMBERS} | {"neighbours": int(read["neighbours"])}
-        arrays = read_arrays(features)
-        knowledge = Knowledge(**numbers, **{name: arrays[name] for name in ("features", "labels")})
+        knowledge = Knowledge(**numbers, features=read_arrays(features)["features"])
         _check(knowledge)
     except Exception as error:  # 坏的 zip 与 npy 会给出各式各样的异常；--debug 看得见是哪一个
         raise UserError(
@@ -219,11 +211,9 @@ def load(folder):
 
 def _check(knowledge):
     """各个数都说得通；说不通则 ValueError。"""
-    features, labels = knowledge.features, knowledge.labels
-    numbers = [getattr(knowledge, name) for name in _NUMBERS]
-    shapes = features.ndim == 2 and labels.shape == features.shape[:1] and 1 <= knowledge.neighbours <= len(labels)
-    kinds = features.dtype == np.float16 and labels.dtype == np.int32
-    if not (shapes and kinds and knowledge.temperature > 0 and np.isfinite(numbers).all()):
+    features, numbers = knowledge.features, [getattr(knowledge, name) for name in _NUMBERS]
+    rows = features.dtype == np.float16 and features.ndim == 2 and 1 <= knowledge.neighbours <= len(features)
+    if not (rows and knowledge.temperature > 0 and 0 < knowledge.power <= 1 and np.isfinite(numbers).all()):
         raise ValueError("形状、类型或数值不对")
     if not np.isfinite(features).all():
         raise ValueError("特征里有不是有限大小的数")

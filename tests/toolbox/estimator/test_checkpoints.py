@@ -71,9 +71,14 @@ def test_half_written_checkpoints_are_cleared_and_whole_ones_kept(tmp_path):
 
 def test_synchronous_training_starts_from_an_empty_folder(tmp_path):
     claim(tmp_path, sync=True)
-    (tmp_path / "model.ckpt-38.index").write_bytes(b"x")
+    for folder in ("keras", "eval_validation", "我的文件夹"):
+        (tmp_path / folder).mkdir()
+    written = "checkpoint", "model.ckpt-38.index", "graph.pbtxt", "events.out.tfevents.1.host", checkpoints.END
+    for name in (*written, "我的笔记.txt"):
+        (tmp_path / name).write_bytes(b"x")
     claim(tmp_path, sync=True)
-    assert not (tmp_path / "model.ckpt-38.index").exists()
+    left = {path.name for path in tmp_path.iterdir()} - {checkpoints.LOCK}
+    assert left == {checkpoints.RECORD, "我的笔记.txt", "我的文件夹"}  # 读者自己的不动
 
 
 def save(folder, step):

@@ -324,6 +324,16 @@ class TestOutputs:
         del outputs
         assert not [path for path in tmp_path.iterdir() if "autograph" not in path.name]  # 那是 TensorFlow 自己的
 
+    def test_an_activation_is_not_taken_for_a_name(self):
+        """层的名字恰是它的激活函数：名字不算在内，激活函数算。"""
+
+        def fingerprint_of(activation, name):
+            image = keras.Input((4, 4, 3))
+            return engine.fingerprint(keras.Model(image, keras.layers.Activation(activation, name=name)(image)))
+
+        assert fingerprint_of("relu", "relu") == fingerprint_of("relu", "another")
+        assert fingerprint_of("relu", "relu") != fingerprint_of("gelu", "gelu")
+
     @pytest.mark.parametrize("keep", [True, False])
     def test_several_parts_share_one_fingerprint_and_one_conversion(self, prefix, photos, tmp_path, monkeypatch, keep):
         """训练、验证、测试各算各的：内容的哈希与转换都只做一次，与分别从头算逐位相同。"""

@@ -48,6 +48,7 @@ def run_script(body, *arguments, **kwargs):
         ("raise UserError('照片没了。请找回来。')", 2, "错误：照片没了。请找回来。"),
         ("open('/nowhere/x')", 2, "错误：找不到文件或文件夹（/nowhere/x）"),
         ("raise OSError(28, 'No space left on device')", 2, "错误：磁盘满了。"),
+        ("sys.exit()", 0, ""),
         ("raise KeyboardInterrupt", 130, "已中断。都还在。"),
         ("raise ValueError('a\\nb')", 1, "错误：程序没有料到的情况（ValueError: a b）"),
         ("raise MemoryError", 1, "错误：内存不够。"),
@@ -62,6 +63,35 @@ def test_exit_codes_and_one_line(body, code, words):
     assert done.returncode == code, done.stderr
     assert words in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == (1 if code else 0)
+
+
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows 上管道的另一头关了，报的是另一种错误")
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_a_reader_who_has_gone_is_no_error(arguments):
+    """输出还在缓冲里，读的一方已经走了：不再出一段英文。"""
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body="print('答案')")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], stdout=write, stderr=subprocess.PIPE, env=BUFFERED, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="这个系统没有 /dev/full（总是满的磁盘）")
+@pytest.mark.parametrize("body", ["print('答案')", "print('答案'); sys.exit(3)"])
+def test_output_that_does_not_fit_on_the_disk_is_one_sentence(body):
+    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, env=BUFFERED, encoding="utf-8"
+        )
+    assert done.returncode == 2 and done.stderr.startswith("错误：标准输出没有写完：磁盘满了")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_error_while_tensorflow_is_loading_does_not_wait_for_it():

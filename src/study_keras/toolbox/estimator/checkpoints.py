@@ -1,5 +1,6 @@
 """检查点文件夹归一个模型所有，同一时刻只有一个训练在用；坏了的、写了一半的，都说得出来。"""
 
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from toolbox.terminal.text import visible
 RECORD = "made_from.json"
 END = "trained_to.json"
 LOCK = ".in_use.lock"
+_WRITTEN = re.compile(
+    r"checkpoint|model\.ckpt-.*|graph\.pbtxt|events\.out\.tfevents\..*|keras|eval|eval_.*|trained_to\.json"
+)
 _held = []  # 锁要一直留着，进程结束才放开
 
 
@@ -64,7 +68,7 @@ def claim(folder, photos, weights, args):
             f"{folder} 里是另一个模型的检查点（{'、'.join(different)}不同）。请用 --name 换个名字，或先移走这个文件夹。"
         )
     _held.append(lock)
-    _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的
+    _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的；读者自己放进来的不动
     write_json(record, made_from)
 
 
@@ -88,7 +92,7 @@ def _clear(folder, everything):
         half_written = ".tempstate" in left.name or (
             left.name.startswith("model.ckpt-") and left.name.endswith("_temp")
         )
-        if half_written or (everything and left.name not in (RECORD, LOCK)):
+        if half_written or (everything and _WRITTEN.fullmatch(left.name)):
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
             else:

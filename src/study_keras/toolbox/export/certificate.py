@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.export import runtimes
-from toolbox.litert_model import CLEAR_LEAD
+from toolbox.litert_model import CLEAR_LEAD, differing
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import read_arrays, read_json, write_json
@@ -45,20 +45,13 @@ def row(format, folder, measured, expected, true):
     }
 
 
-def disagreeing(probabilities, expected):
-    """哪几行的第一名与 Keras 不同，而 Keras 的前两名相差超过 CLEAR_LEAD；返回行号。"""
-    second, first = np.sort(expected, axis=1)[:, -2:].T
-    same = (probabilities.argmax(axis=1) == expected.argmax(axis=1)) & np.isfinite(probabilities).all(axis=1)
-    return np.flatnonzero(~same & (first - second > CLEAR_LEAD))
-
-
 def check_exact(format, probabilities, expected, names):
     """float32 的格式要与 Keras 答得一样。
 
     Raises:
         UserError: 有照片答得不一样；点名。
     """
-    different = disagreeing(probabilities, expected) if format in EXACT else []
+    different = differing(probabilities, expected, np.inf) if format in EXACT else []
     if len(different):
         shown = "、".join(visible(names[i]) for i in different[:NAMED])
         raise UserError(
@@ -130,16 +123,19 @@ def _check(rows, kept):
         raise ValueError("证书与留下的答案对不上")
 
 
-def problem_with(format, folder, entry, probabilities, kept):
-    """再验一次：文件的哈希、答案都要与当时的相同；返回哪里不同，没有就是 None。"""
+def changed_file(folder, entry):
+    """再验一次：文件的哈希都要与当时的相同；返回哪里不同，没有就是 None。entry：证书的一行。"""
     for name, sha256 in entry["sha256"].items():
         file = Path(folder) / name
         if not file.is_file() or sha256_of(file) != sha256:
             return f"{name} 变了，或不见了"
-    if probabilities is None:
-        return None
+    return None
+
+
+def changed_answers(format, probabilities, kept):
+    """再验一次：答案要与当时留下的 kept 相同；返回哪里不同，没有就是 None。"""
     most = np.abs(probabilities - kept[format]).max()
-    different = len(disagreeing(probabilities, kept[format]))
+    different = len(differing(probabilities, kept[format], np.inf))
     if different or (format in EXACT and not most <= SAME_AGAIN):
         return f"{different} 张照片的第一名与当时不同，概率最多差 {most:.2g}"
     return None

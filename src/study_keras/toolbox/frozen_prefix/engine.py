@@ -12,6 +12,7 @@ from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
 
+_LAYER_NAMES = ("name", "keras_history", "input_layers", "output_layers")  # config 的这几项里是层的名字
 RELATIVE_TOLERANCE = 1e-4  # 转换后与 Keras 的输出最多差这么多（相对于最大的输出）
 
 
@@ -43,12 +44,13 @@ def _collect_layer_names(config, names):
         _collect_layer_names(layer, names)
 
 
-def _rename(value, names):
+def _rename(value, names, key=None):
+    """config 里层的名字换成编号；别处恰与层同名的文字（如激活函数 relu）不动。"""
     if isinstance(value, dict):
-        return {key: _rename(item, names) for key, item in value.items() if key != "trainable"}
+        return {key: _rename(item, names, key) for key, item in value.items() if key != "trainable"}
     if isinstance(value, list):
-        return [_rename(item, names) for item in value]
-    return names.get(value, value) if isinstance(value, str) else value
+        return [_rename(item, names, key) for item in value]
+    return names.get(value, value) if key in _LAYER_NAMES and isinstance(value, str) else value
 
 
 class KerasEngine:

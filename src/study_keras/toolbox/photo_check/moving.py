@@ -13,7 +13,7 @@ from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, unused
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
-from toolbox.terminal.transfer import transfer
+from toolbox.terminal.transfer import remove, transfer
 
 LEAVE_OUT, RELABEL = "leave_out", "relabel"
 _KEEPS_FIRST = {"identical", "near_duplicates"}  # 留下一组的第一张：先测试、验证的，其次像素多的
@@ -117,7 +117,8 @@ def undo(log, root):
             stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
         elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀；移到一半的两处都有，内容相同
             already += 1
-            source.unlink(missing_ok=True)
+            if os.path.lexists(source):
+                remove(source)
         elif os.path.lexists(source):
             _move(source, target)
             back += 1

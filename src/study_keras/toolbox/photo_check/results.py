@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import temporary_folder
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
@@ -114,11 +115,13 @@ def open_results(root, cache_dir, keep=True):
 
 @contextmanager
 def _sqlite_errors(path):
-    """SQLite 说磁盘满了、没有权限，换成 OSError。"""
+    """SQLite 说磁盘满了、没有权限，换成 OSError；查到一半发现它坏了，说该怎么办。"""
     try:
         yield
     except sqlite3.OperationalError as error:
         raise OSError(errno.ENOSPC if "full" in str(error) else None, str(error), str(path)) from error
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"检查结果 {visible(path)} 坏了（{error}）。请删掉它，再运行一次。") from error
 
 
 def _connect(path):

@@ -12,7 +12,7 @@ from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, sha256_of
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
-from toolbox.terminal.transfer import transfer
+from toolbox.terminal.transfer import remove, transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 UNDONE = "（已撤销）"
@@ -125,7 +125,7 @@ def undo(log):
 def _take_back(source, target, entry):
     """收回一个；不能收回就返回为什么。原处有同样的一份，才删这一份。"""
     if source.is_file() and sha256_of(source) == entry["sha256"] and absolute(source) != absolute(target):
-        target.unlink()  # 复制来的；或移动到一半被杀，原处那一份还在
+        remove(target)  # 复制来的；或移动到一半被杀，原处那一份还在
         return ""
     if not entry["moved"]:
         return f"原处 {source} 没有同样的一份了，这一份留着"

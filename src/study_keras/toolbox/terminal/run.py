@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import traceback
+from contextlib import suppress
 
 from toolbox.terminal import packages
 from toolbox.terminal.errors import UserError, explain, from_inside_tensorflow, full_disk
@@ -34,8 +35,10 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
     except KeyboardInterrupt:
         print(f"\n已中断。{when_interrupted}", file=sys.stderr)
         _exit(130)
+    except SystemExit as done:
+        _exit(done.code or 0)
     except BrokenPipeError:  # 例如输出接到 head，读的一方先走了
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _give_up_output()
         _exit(1)
     except (UserError, OSError, MemoryError) as error:
         if debug:
@@ -92,12 +95,23 @@ def _explain_unexpected(error):
     return 1
 
 
+def _give_up_output():
+    """标准输出写不出去了：其余的不要了，免得 Python 结束时再写一次，又出一段英文。"""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _exit(code):
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            pass
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+        code = code or 1
+    except OSError as error:  # 重定向到的磁盘满了
+        _give_up_output()
+        print(f"错误：标准输出没有写完：{visible(explain(error))}", file=sys.stderr)
+        code = 2
+    with suppress(OSError):
+        sys.stderr.flush()
     gc.freeze()  # 进程就要结束，不必再在上百万个对象里找垃圾：快半秒
     if is_loading():  # 出错或被中断时还在载入：不等它，而库载入到一半不能照常退出
         os._exit(code)

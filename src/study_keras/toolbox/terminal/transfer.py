@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from toolbox.terminal.leftovers import aside_of
@@ -15,7 +16,7 @@ def transfer(source, target, move):
         OSError: 读不了、写不下。
     """
     if move and _linked(source, target):
-        Path(source).unlink()
+        remove(source)
         return
     aside = aside_of(target.with_name(target.name[:40]))  # 加上临时的前后缀，名字也不会太长
     try:
@@ -29,9 +30,23 @@ def transfer(source, target, move):
                 raise FileExistsError(str(target))
             os.rename(aside, target)
     finally:
-        aside.unlink(missing_ok=True)
+        if aside.exists():
+            remove(aside)
     if move:
-        Path(source).unlink()
+        remove(source)
+
+
+def remove(path):
+    """删掉文件 path；Windows 上只读的（相机锁定的、光盘上抄来的）先去掉只读。"""
+    path = Path(path)
+    try:
+        path.unlink()
+    except PermissionError:
+        mode = path.stat().st_mode
+        if mode & stat.S_IWRITE:  # 不是因为只读
+            raise
+        path.chmod(mode | stat.S_IWRITE)
+        path.unlink()
 
 
 def _linked(source, target):

@@ -65,12 +65,13 @@ class Model {
 
   /** 面熟不面熟：与第 neighbours 近的训练照片的相似度，加上 weight × 最大的概率，够不够 familiarity。 */
   async isKnown(features, probabilities) {
-    const { neighbours, weight, familiarity } = this.about.known;
+    const { neighbours, weight, familiarity, power } = this.about.known;
     const { training } = await this.loadExtras();
-    const length = Math.hypot(...features);
-    const similarities = new Float64Array(training.length / features.length);
+    const powers = features.map((feature) => Math.sign(feature) * Math.abs(feature) ** power);
+    const length = Math.hypot(...powers);
+    const similarities = new Float64Array(training.length / powers.length);
     for (let row = 0; row < similarities.length; row++) {
-      for (let c = 0; c < features.length; c++) similarities[row] += training[row * features.length + c] * features[c];
+      for (let c = 0; c < powers.length; c++) similarities[row] += training[row * powers.length + c] * powers[c];
     }
     const nearest = similarities.sort()[Math.max(0, similarities.length - neighbours)] / length;
     return nearest + weight * Math.max(...probabilities) >= familiarity;
