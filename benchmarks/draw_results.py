@@ -98,8 +98,9 @@ def draw_none_of_these(path):
         for counts, colour, label in ((known["test"], "#b8cfe5", "留出的真花"), (strange, "#f4b183", "陌生的图片")):
             axis.stairs(np.divide(counts, np.sum(counts)), edges, fill=True, color=colour, alpha=0.8, label=label)
         axis.axvline(known["threshold"], color="#555555", linestyle="--", label="门槛：验证照片的 5%")
-        axis.set(title=title, yticks=[])
-        axis.legend(fontsize=8)
+        lowest = edges[np.flatnonzero(np.add(known["test"], strange))[0]]
+        axis.set(title=title, yticks=[], xlim=(lowest, 1))  # 空着的一头不画
+        axis.legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -37,7 +37,7 @@ from toolbox.weights.find import find_weights
 
 TEXTURES = 210
 DRAWN = 40  # 每类
-BINS_DRAWN = 25
+BINS_DRAWN = 100
 WAYS = ("lesson_1_seq", "lesson_1_model", "lesson_3")
 SCORES = {
     "max_probability": lambda knowledge, features, probabilities: np.max(probabilities, axis=1),

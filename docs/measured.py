@@ -316,7 +316,8 @@ def ablations():
         (always_worse if max(differences) < 0 else unclear).append(label)
     table(["做法", "种子数", "测试准确率的平均", "最低至最高", "同一个种子与第 3 课之差，平均（范围）"], rows)
     cog.outl(
-        f"每个种子都变坏的（只是线索）：{'；'.join(always_worse) or '没有'}。看不出差别的：{'；'.join(unclear) or '没有'}。"
+        f"每个种子都变坏的（只是线索）：{'；'.join(always_worse) or '没有'}。"
+        f"看不出差别的：{'；'.join(unclear) or '没有'}。"
     )
 
 

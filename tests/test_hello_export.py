@@ -129,9 +129,8 @@ def test_int8_is_integers_from_end_to_end(exported):
 
 def test_int8_is_calibrated_on_training_photos_only(model_dir, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        hello_export.held_out, "pixels_of", spy(hello_export.held_out.pixels_of, lambda photo: seen.append(photo.path))
-    )
+    tell = spy(hello_export.checked_pixels, lambda photo: seen.append(photo.path))
+    monkeypatch.setattr(hello_export, "checked_pixels", tell)
     found = hello_export.held_out.find(model_dir)
     options = hello_export.int8(found.training)
 

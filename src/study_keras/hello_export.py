@@ -14,7 +14,6 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 
 import io
 import json
-import shutil
 import zipfile
 
 import numpy as np
@@ -23,6 +22,7 @@ from toolbox import drawn_flowers, litert_model
 from toolbox import model_folder_reader as model_folder
 from toolbox.export import certificate, held_out, readme, runtimes, serving
 from toolbox.later import keras, tf
+from toolbox.photos.folder import checked_pixels
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.predictor import Predictor
 from toolbox.terminal import packages
@@ -145,7 +145,7 @@ def int8(photos):
     def configure(converter):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
-            [held_out.pixels_of(photo)[None].astype(np.float32)] for photo in photos
+            [checked_pixels(photo)[None].astype(np.float32)] for photo in photos
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
@@ -167,9 +167,7 @@ def export(format, model, labels, folder, training):
             export_litert(model, labels, folder, options[format])
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
     readme.write(format, folder)
-    with temporary_folder("photo") as drawn:
-        drawn_flowers.draw_folder(drawn, per_class=1, workers=1)
-        shutil.copyfile(drawn / "sunflowers" / "0000.jpg", folder / "photo.jpg")
+    (folder / "photo.jpg").write_bytes(drawn_flowers.jpeg("sunflowers", 0))
 
 
 def keras_answers(model, pixels_file):
@@ -237,7 +235,7 @@ def serve_check(out, photos):
     model = tf.saved_model.load(str(out / "savedmodel" / "saved_model"))
     rows = np.arange(len(photos.photos))[:: max(1, len(photos.photos) // SERVED)][:SERVED]
     chosen = [photos.photos[row] for row in rows]
-    pixels = np.stack([held_out.pixels_of(photo) for photo in chosen])
+    pixels = np.stack([checked_pixels(photo) for photo in chosen])
     jpegs = [jpeg_bytes(photo) for photo in chosen]
     print("\nPOST http://主机:8501/v1/models/模型名:predict")
     answers = []

@@ -148,17 +148,22 @@ def _file_name(number):
 
 def _draw(task):
     """画一项任务里的照片，返回张数。在工作进程里运行。"""
+    folder, seed, class_name, numbers = task
+    for number in numbers:
+        _write(folder / class_name / _file_name(number), jpeg(class_name, number, seed), reproducible=True)
+    return len(numbers)
+
+
+def jpeg(class_name, number, seed=0):
+    """class_name 的第 number 张：JPEG 的字节，与 draw_folder 画的相同。"""
     import numpy as np
 
     from toolbox.flower_painting.painter import paint
 
-    folder, seed, class_name, numbers = task
-    for number in numbers:
-        rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name), number])
-        photo, jpeg = paint(class_name, rng), io.BytesIO()
-        photo.save(jpeg, "JPEG", quality=int(rng.integers(60, 93)))
-        _write(folder / class_name / _file_name(number), jpeg.getvalue(), reproducible=True)
-    return len(numbers)
+    rng = np.random.default_rng([seed, CLASS_NAMES.index(class_name), number])
+    photo, content = paint(class_name, rng), io.BytesIO()
+    photo.save(content, "JPEG", quality=int(rng.integers(60, 93)))
+    return content.getvalue()
 
 
 def _write(path, content, **options):

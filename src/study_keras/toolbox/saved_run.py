@@ -1,5 +1,6 @@
 """读回一次训练：模型文件夹里，模型之外的一切。"""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class SavedRun:
 
     Attributes:
         labels: 模型的各个输出是什么类别，可能有重名（sparse 时接在 ImageNet 的 1,000 类之后）。
-        history: {"accuracy": [...], ...}，每轮一个数；没有 history.csv 则为空。
+        history: {"accuracy": [...], ...}，每轮一个数；分几段训练的，"phase" 是各轮属于哪一段；没有 history.csv 则为空。
         rows: 没有参加训练的每张照片一个 Row。
         temperature: 模型文件夹里记着的校准的温度；以前的版本没有记，则为 None。
     """
@@ -40,14 +41,13 @@ class SavedRun:
     rows: list[Row]
     temperature: float | None
 
-    @property
+    @functools.cached_property
     def class_names(self):
         """真的出现的类别（有照片的，或被认成的），按模型输出的顺序。"""
         occurring = {row.true for row in self.rows} | {row.predicted for row in self.rows}
-        position = self.output_of
-        return sorted(occurring, key=lambda name: position[name])
+        return sorted(occurring, key=self.output_of.get)
 
-    @property
+    @functools.cached_property
     def output_of(self):
         """{类别: 它是模型的第几个输出}；重名的取后一个，与训练时相同。"""
         return {label: i for i, label in enumerate(self.labels)}
@@ -121,4 +121,6 @@ def _read_history(path):
             history[name] = [float(row[name]) for row in rows]
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{path} 里没有 {name} 这一列，或有的不是数。{_TRAIN_AGAIN}") from None
+    if rows and "phase" in rows[0]:
+        history["phase"] = [row["phase"] for row in rows]
     return history

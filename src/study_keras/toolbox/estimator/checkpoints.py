@@ -8,6 +8,7 @@ from pathlib import Path
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError, from_inside_tensorflow
+from toolbox.terminal.locks import hold
 from toolbox.terminal.records import read_json, write_json
 from toolbox.terminal.text import visible
 
@@ -74,16 +75,8 @@ def claim(folder, photos, weights, args):
 
 def _lock(folder):
     """占住 folder，返回锁；锁随进程结束而放开，不论怎样结束。"""
-    import filelock
-
-    lock = filelock.FileLock(Path(folder, LOCK))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
-        ) from None
-    return lock
+    refusal = f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
+    return hold(Path(folder, LOCK), refusal)
 
 
 def _clear(folder, everything):

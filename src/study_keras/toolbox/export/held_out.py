@@ -7,13 +7,13 @@ import numpy as np
 
 from toolbox.held_out import find_held_out
 from toolbox.photos.folder import Photo, checked_pixels, find_root
+from toolbox.photos.read import IMAGE_SIZE
 from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
 
-SIZE = (224, 224)
 _SAY_WHERE = "请用 --images-dir 指明训练时的照片文件夹。"
 _NAMED = 5
 
@@ -38,14 +38,9 @@ class HeldOut:
 
     def write_pixels(self, path):
         """把各张的像素写进 path：.npy，uint8 (n, 224, 224, 3)，与训练时读法相同；占的内存与张数无关。"""
-        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(self.photos), *SIZE, 3))
-        for row, photo in enumerate(map_in_threads(pixels_of, self.photos)):
+        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(self.photos), *IMAGE_SIZE, 3))
+        for row, photo in enumerate(map_in_threads(checked_pixels, self.photos)):
             pixels[row] = photo
-
-
-def pixels_of(photo):
-    """一张 Photo 的像素，uint8 (224, 224, 3)。"""
-    return checked_pixels(photo, SIZE)
 
 
 def find(folder, images_dir=None):

@@ -47,11 +47,6 @@ class CachedFeatures:
         if (self._segment[rows] < 0).any():
             raise UserError("缓存的特征还不全。请不带 --shard 再运行一次，补上缺的。")
 
-    @property
-    def absent(self):
-        """还缺多少行；只有用了 shard 才会缺。"""
-        return int((self._segment < 0).sum())
-
     def buckets(self, shard=None):
         """各桶的名字；shard 为 (i, n) 时只有 n 份中的第 i 份。"""
         i, n = shard or (1, 1)

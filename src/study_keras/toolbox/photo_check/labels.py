@@ -90,7 +90,7 @@ def model_probabilities(folder, labelled):
     known = {label: i for i, label in enumerate(predictor.labels)}
     if unknown := [visible(name) for name in labelled.class_names if name not in known]:
         raise UserError(f"这个模型不认识类别 {'、'.join(unknown[:5])}。请用照这些类别训练的模型，或不用 --model。")
-    answers = predictor.predict_many(labelled.photos, load=lambda photo: checked_pixels(photo, IMAGE_SIZE))
+    answers = predictor.predict_many(labelled.photos, load=checked_pixels)
     columns = [known[name] for name in labelled.class_names]
     probabilities = np.stack([answer.probabilities[columns] for _, answer in answers]).astype(float)
     return probabilities / probabilities.sum(axis=1, keepdims=True)

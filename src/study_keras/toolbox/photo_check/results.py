@@ -86,9 +86,9 @@ class Results:
         for row in self.database.execute(f"SELECT {columns} FROM photos {rest}", values):
             yield tuple(decoder(value) for decoder, value in zip(decoders, row, strict=True))
 
-    def count(self, condition="1", values=()):
+    def count(self, condition):
         """有几张合乎条件。"""
-        return self.database.execute(f"SELECT COUNT(*) FROM photos WHERE {condition}", values).fetchone()[0]
+        return self.database.execute(f"SELECT COUNT(*) FROM photos WHERE {condition}").fetchone()[0]
 
     def _name(self, path):
         return path.relative_to(self.root).as_posix()

@@ -10,7 +10,7 @@ from pathlib import Path
 from toolbox.photos import given_split as given
 from toolbox.photos.check import check_all
 from toolbox.photos.near_duplicates import group_near_duplicates
-from toolbox.photos.read import SHORTEST_SIDE, PhotoError, decode, read_file
+from toolbox.photos.read import IMAGE_SIZE, SHORTEST_SIDE, PhotoError, decode, read_file
 from toolbox.photos.report import print_report, warnings_about
 from toolbox.photos.views import CLEAN
 from toolbox.photos.walk import Walk
@@ -198,6 +198,6 @@ def open_checked(photo, shortest_side=SHORTEST_SIDE):
     return image
 
 
-def checked_pixels(photo, size):
+def checked_pixels(photo, size=IMAGE_SIZE):
     """检查过的照片（Photo）与训练时一样读成的像素：uint8 (高, 宽, 3)，size 是 (高, 宽)。Raises 同 open_checked。"""
     return CLEAN.render(open_checked(photo), size, 0)

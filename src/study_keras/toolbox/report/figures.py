@@ -25,15 +25,19 @@ def new_figure(width, height, columns=1):
     return plt, figure, axes[0]
 
 
-def finish(plt, figure, path, svg=True):
-    """存成 PNG；svg 为真时另外返回能放进网页的 SVG（Markup）。"""
+def save(plt, figure, path):
+    """存成 PNG。"""
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def save_with_svg(plt, figure, path):
+    """存成 PNG，另外返回能放进网页的 SVG（Markup）。"""
     from markupsafe import Markup  # 随 Jinja2 装的；没有装时，--help 与那句提示仍要能用
 
-    figure.savefig(path, dpi=130)
     text = io.StringIO()
-    if svg:
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    plt.close(figure)
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    save(plt, figure, path)
     image = text.getvalue()[text.getvalue().find("<svg") :]
     image = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", image, count=1)
     image = re.sub(r'<svg ([^>]*?)height="[^"]*"', r'<svg role="img" \1', image, count=1)
@@ -42,16 +46,14 @@ def finish(plt, figure, path, svg=True):
 
 
 def draw_curves(history, path):
-    """每一轮的准确率与损失。history：SavedRun.history。"""
+    """每一轮的准确率与损失，分几段训练的看得出各段。history：SavedRun.history。"""
+    from toolbox.terminal import plots
+
     plt, figure, axes = new_figure(8.4, 3, columns=2)
-    for axis, key, title in zip(axes, ("accuracy", "loss"), ("准确率", "损失"), strict=True):
-        epochs = range(1, len(history[key]) + 1)
-        axis.plot(epochs, history[key], color=BLUE, marker="o", markersize=4, label="训练")
-        axis.plot(epochs, history[f"val_{key}"], color=ORANGE, marker="s", markersize=4, label="验证")
-        axis.set(title=title, xlabel="轮（epoch）")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(frameon=False)
-    return finish(plt, figure, path)
+    for axis in axes:
+        axis.set_prop_cycle(color=[BLUE, ORANGE])
+    plots.draw_curves(axes, history)
+    return save_with_svg(plt, figure, path)
 
 
 def draw_reliability(calibration, path):
@@ -70,7 +72,7 @@ def draw_reliability(calibration, path):
         axis.errorbar(confidence, accuracy, errors, fmt="none", ecolor=colour, alpha=0.6)
         axis.scatter(confidence, accuracy, 12 + 260 * photos / photos.sum(), color=colour, zorder=3)
         axis.set(title=title, xlabel="模型说的概率", ylabel="真的对了多少", xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
-    return finish(plt, figure, path)
+    return save_with_svg(plt, figure, path)
 
 
 def draw_confusion(matrix, names, path):
@@ -86,7 +88,7 @@ def draw_confusion(matrix, names, path):
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="认成", ylabel="真实类别")
-    finish(plt, figure, path, svg=False)
+    save(plt, figure, path)
 
 
 def draw_map(points, images, classes, names, path):
@@ -110,4 +112,4 @@ def draw_map(points, images, classes, names, path):
     for k, name in enumerate(names):
         axis.plot([], [], "s", color=COLOURS[k % len(COLOURS)], label=name)
     figure.legend(loc="outside lower center", ncols=6, frameon=False)
-    finish(plt, figure, path, svg=False)
+    save(plt, figure, path)

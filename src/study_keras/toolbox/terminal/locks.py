@@ -13,13 +13,7 @@ def only_process(lock_file, refusal):
     Raises:
         UserError: 别的进程在里面；文字是 refusal。
     """
-    import filelock
-
-    lock = filelock.FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(refusal) from None
+    lock = hold(lock_file, refusal)
     try:
         yield
     finally:
@@ -31,15 +25,35 @@ def only_process(lock_file, refusal):
 @contextmanager
 def one_process_at_a_time(lock_file, doing):
     """同一时刻只有一个进程在里面；别的进程等着，并说明在等什么。进程一结束锁就没有了，不论怎样结束。"""
-    import filelock
-
-    lock = filelock.FileLock(lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    lock, free = _try(lock_file)
+    if not free:
         print(f"另一个进程正在{doing}，等它结束……", flush=True)
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def hold(lock_file, refusal):
+    """占住 lock_file，返回锁；一直占到它的 release，或这个进程结束。
+
+    Raises:
+        UserError: 别的进程占着；文字是 refusal。
+    """
+    lock, free = _try(lock_file)
+    if not free:
+        raise UserError(refusal)
+    return lock
+
+
+def _try(lock_file):
+    """(锁, 占住了没有)，不等。"""
+    import filelock
+
+    lock = filelock.FileLock(lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return lock, False
+    return lock, True

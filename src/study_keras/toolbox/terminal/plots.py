@@ -48,18 +48,24 @@ def training_curves(history):
     """训练的每一轮画成的图：准确率与损失各一幅；分几段训练的，段与段之间画一条竖线。"""
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    draw_curves(axes, history)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+    plt.close(figure)
+    return figure
+
+
+def draw_curves(axes, history):
+    """把训练的每一轮画在两个坐标系 axes 里：准确率与损失。"""
     for axis, key, title in zip(axes, ("accuracy", "loss"), ("准确率（accuracy）", "损失（loss）"), strict=True):
         epochs = range(1, len(history[key]) + 1)
-        axis.plot(epochs, history[key], marker="o", label="训练")
-        axis.plot(epochs, history[f"val_{key}"], marker="s", label="验证")
+        axis.plot(epochs, history[key], marker="o", markersize=4, label="训练")
+        axis.plot(epochs, history[f"val_{key}"], marker="s", markersize=4, label="验证")
         _mark_phases(axis, history.get("phase", ()))
         axis.set_title(title, pad=18 if "phase" in history else None)  # 各段的名字写在标题之下
         axis.set_xlabel("轮（epoch）")
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    plt.close(figure)
-    return figure
+        axis.legend(frameon=False)
 
 
 def _mark_phases(axis, phases):
