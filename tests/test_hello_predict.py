@@ -300,7 +300,7 @@ def test_addresses_that_never_end(photos):
             "/huge": "文件太大",
             "/endless": "文件太大",
             "/stalls": "太慢",
-            "/loop": "转向超过 5 次",
+            "/loop": "转向的次数太多",
             "/file": "http、https 之外",
         }.items():
             with pytest.raises(PhotoError, match=said):

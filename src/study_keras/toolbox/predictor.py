@@ -15,7 +15,7 @@ from PIL import Image
 from toolbox import model_folder_reader as reader
 from toolbox import none_of_these
 from toolbox.litert_model import LiteRTModel, convert_file
-from toolbox.photos.read import PhotoError, decode, read_file
+from toolbox.photos.read import PhotoError, decode, read_file, resized
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import write_json
@@ -125,14 +125,12 @@ class Predictor:
         return [Answer(self.labels, *each) for each in zip(listed, features, known, strict=True)]
 
     def _pixels(self, photo):
-        height, width = self._model.image_size
+        size = self._model.image_size
         try:
             if isinstance(photo, np.ndarray):
-                image = Image.fromarray(photo)
-            else:
-                data = photo if isinstance(photo, bytes) else read_file(photo)
-                image = decode(data, 2 * max(height, width))
-            return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+                return resized(Image.fromarray(photo), size)
+            data = photo if isinstance(photo, bytes) else read_file(photo)
+            return resized(decode(data, 2 * max(size)), size)
         except MemoryError:
             raise PhotoError("太大，内存放不下") from None
         except (OSError, ValueError) as error:  # ValueError：路径里有空字符

@@ -9,7 +9,7 @@ import pytest
 
 from flower_archives import ARCHIVE, HALF, OTHER, PATIENT, QUICK, sha256, without_proxies
 from loopback_server import Answer, LoopbackServer
-from toolbox.downloads import resumable
+from toolbox.downloads import requesting, resumable
 from toolbox.downloads.resumable import Timing, Unavailable
 from toolbox.terminal.files import sha256_of
 
@@ -231,7 +231,7 @@ def test_nobody_listens_there(server, target, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # 占着却不听
         dead = f"http://127.0.0.1:{taken.getsockname()[1]}/a.tgz"
-        assert fetch(server, target, [dead, "/a.tgz"]) == ["连不上"]
+        assert fetch(server, target, [dead, "/a.tgz"]) == ["连不上，或连接在中途断开"]
     assert_complete(target)
     assert "再试" not in capsys.readouterr().out  # 不通的地址只由调用者说一句
 
@@ -303,6 +303,6 @@ def test_a_full_disk_is_not_blamed_on_the_address(server, target, monkeypatch):
 def test_a_wrong_clock_is_not_blamed_on_the_certificate(monkeypatch):
     import requests
 
-    assert "证书不被信任" in resumable._reason(requests.exceptions.SSLError())
+    assert "证书不被信任" in requesting.reason(requests.exceptions.SSLError())
     monkeypatch.setattr(time, "localtime", lambda: time.gmtime(0))
-    assert "1970 年" in resumable._reason(requests.exceptions.SSLError())
+    assert "1970 年" in requesting.reason(requests.exceptions.SSLError())

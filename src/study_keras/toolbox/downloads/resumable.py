@@ -5,14 +5,12 @@
 """
 
 import os
-import queue
 import re
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox.terminal.errors import wrong_clock
+from toolbox.downloads.requesting import in_time, reason
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.text import visible
 
@@ -176,28 +174,21 @@ def _receive(url, part, wait, timing, slow_hint):
 
 
 def _first_chunk(url, headers, wait, stall):
-    """应答与第一块内容。在另一个线程里等：解析域名、逐个试 IP 都没有总的时限，这样才有。"""
+    """应答与第一块内容。"""
     import requests
 
-    answers = queue.SimpleQueue()
-
     def ask():
-        try:
-            response = requests.get(url, headers=headers, stream=True, timeout=stall)
-            answers.put((response, _read(response)))
-        except Exception as error:
-            answers.put(error)
+        response = requests.get(url, headers=headers, stream=True, timeout=stall)
+        return response, _read(response)
 
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=max(wait, 0))
-    except queue.Empty:
+        return in_time(wait, ask)
+    except _Interrupted:
+        raise
+    except TimeoutError:
         raise _Interrupted("没有应答") from None
-    if isinstance(answer, _Interrupted):
-        raise answer
-    if isinstance(answer, Exception):
-        raise _Interrupted(_reason(answer)) from answer
-    return answer
+    except Exception as error:
+        raise _Interrupted(reason(error)) from error
 
 
 def _read(response):
@@ -229,15 +220,3 @@ def _hint_if_slow(part, seconds_left, timing, slow_hint):
     if seconds_left > timing.slow and not part.hinted:
         part.hinted = True
         print(f"\n按现在的速度还要约 {seconds_left / 60:.0f} 分钟。{slow_hint}", flush=True)
-
-
-def _reason(error):
-    import requests
-
-    reasons = (
-        (requests.exceptions.SSLError, wrong_clock() or "加密连接没有建立，证书不被信任"),
-        (requests.exceptions.ProxyError, "代理不通，请检查 HTTP_PROXY、HTTPS_PROXY"),
-        (requests.Timeout, "没有应答"),
-        (requests.ConnectionError, "连不上"),
-    )
-    return next((text for kind, text in reasons if isinstance(error, kind)), f"请求失败（{type(error).__name__}）")

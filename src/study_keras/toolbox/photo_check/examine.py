@@ -14,7 +14,7 @@ from toolbox.photos.check import check_photo
 from toolbox.photos.folder import class_folders
 from toolbox.photos.formats import sniff
 from toolbox.photos.near_duplicates import FINGERPRINT_BYTES, group_near_duplicates, nearest_leaders
-from toolbox.photos.read import IMAGE_SIZE, SHORTEST_SIDE, decode
+from toolbox.photos.read import SHORTEST_SIDE, decode, resized
 from toolbox.terminal.progress import Progress
 from toolbox.terminal.workers import cores, process_pool
 
@@ -76,8 +76,7 @@ def _measure(measure, data):
         width, height = _size(data) or image.size
     if (width < height) != (image.width < image.height):  # 按 EXIF 转正了
         width, height = height, width
-    pixels = np.asarray(image.resize(IMAGE_SIZE[::-1], Image.Resampling.BILINEAR))
-    return width, height, *map(float, measure(pixels))
+    return width, height, *map(float, measure(resized(image)))
 
 
 def _size(data):

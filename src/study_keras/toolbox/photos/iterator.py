@@ -1,6 +1,6 @@
 """让 ImageDataGenerator 读得了人们真有的照片，且划分时不泄漏。
 
-与 Keras 的 flow_from_directory 相比只有四处不同：每张照片由 read_photo 读（EXIF 转正、16 位、
+与 Keras 的 flow_from_directory 相比只有四处不同：每张照片由 photos/read.py 读（EXIF 转正、16 位、
 透明）；划分看照片内容而不看文件名；缩放用双线性插值；类别编号按名字对应，一个文件夹只读一次。
 对普通照片，给出的像素与 flow_from_directory(interpolation="bilinear") 逐位相同
 （见 tests/toolbox/photos/test_iterator.py）。

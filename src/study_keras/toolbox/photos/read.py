@@ -45,8 +45,13 @@ def open_image(path, shortest_side=SHORTEST_SIDE):
 
 def read_photo(path, size=IMAGE_SIZE):
     """读一张照片并以双线性插值缩放，返回 uint8 数组，形状 (高, 宽, 3)，取值 0 到 255。"""
+    return resized(open_image(path, 2 * max(size)), size)
+
+
+def resized(image, size=IMAGE_SIZE):
+    """PIL.Image 以双线性插值缩放成 uint8 数组 (高, 宽, 3)；size 是 (高, 宽)。训练与预测都经过这里。"""
     height, width = size
-    return np.asarray(open_image(path, 2 * max(size)).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def read_file(path):

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
+from toolbox.photos.read import resized
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,7 @@ class View:
     render: Callable
 
 
-def _resize(image, size, seed):
-    height, width = size
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-
-
-CLEAN = View("clean", _resize)  # 与 read.read_photo 相同
+CLEAN = View("clean", lambda image, size, seed: resized(image, size))  # 与 read.read_photo 相同
 
 
 def row_key(photo, view):

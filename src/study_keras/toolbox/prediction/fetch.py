@@ -1,9 +1,8 @@
 """从网址取一张照片到内存里：有大小、时间、转向次数的上限，不写任何文件。"""
 
-import queue
-import threading
 import time
 
+from toolbox.downloads.requesting import in_time, reason
 from toolbox.photos.read import PhotoError
 
 MOST_BYTES = 50_000_000
@@ -19,28 +18,14 @@ def fetch(address, seconds=SECONDS, most_bytes=MOST_BYTES):
     Raises:
         PhotoError: 连不上、没有应答、太慢、太大、转向太多，或给的不是文件。
     """
-    answers = queue.SimpleQueue()
-
-    def ask():
-        try:
-            answers.put(_download(address, time.monotonic() + seconds, most_bytes))
-        except Exception as error:
-            answers.put(error)
-
-    # 在另一个线程里等：解析域名、一点一点来的应答头都没有总的时限，这样才有
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise PhotoError(_TOO_SLOW.format(seconds)) from None
-    if isinstance(answer, PhotoError):
-        raise answer
-    if isinstance(answer, Exception):
-        raise PhotoError(_reason(answer)) from None
-    return answer
-
-
-_TOO_SLOW = "太慢，{:g} 秒还没有下载完"
+        return in_time(seconds, _download, address, time.monotonic() + seconds, most_bytes)
+    except PhotoError:
+        raise
+    except TimeoutError:
+        raise PhotoError(f"太慢，{seconds:g} 秒还没有下载完") from None
+    except Exception as error:
+        raise PhotoError(reason(error)) from None
 
 
 def _download(address, deadline, most_bytes):
@@ -68,17 +53,3 @@ def _download(address, deadline, most_bytes):
 
 def _too_large(most_bytes):
     return PhotoError(f"文件太大（从网址取的最多 {most_bytes / 1e6:.0f} MB）")
-
-
-def _reason(error):
-    import requests
-
-    reasons = (
-        (requests.exceptions.SSLError, "加密连接没有建立，证书不被信任"),
-        (requests.exceptions.ProxyError, "代理不通，请检查 HTTP_PROXY、HTTPS_PROXY"),
-        (requests.TooManyRedirects, f"转向超过 {MOST_REDIRECTS} 次"),
-        (requests.exceptions.InvalidSchema, "转到了 http、https 之外的地址"),
-        (requests.Timeout, "没有应答"),
-        (requests.ConnectionError, "连不上，或连接在中途断开"),
-    )
-    return next((text for kind, text in reasons if isinstance(error, kind)), f"下载失败（{type(error).__name__}）")
