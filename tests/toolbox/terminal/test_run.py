@@ -52,6 +52,7 @@ def run_script(body, *arguments, **kwargs):
         ("raise KeyboardInterrupt", 130, "已中断。都还在。"),
         ("raise ValueError('a\\nb')", 1, "错误：程序没有料到的情况（ValueError: a b）"),
         ("raise MemoryError", 1, "错误：内存不够。"),
+        ("raise RuntimeError('OOM when allocating tensor with shape[9,9]')", 1, "错误：内存不够。"),
         ("raise UserError('类别 a\\x1b[2J\\u2028b 太少。')", 2, r"错误：类别 a\x1b[2J\u2028b 太少。"),
         ("open('/nowhere/\\x1b[2J')", 2, r"（/nowhere/\x1b[2J）"),
         ("raise KeyError('\\u202e')", 1, r"KeyError: '\u202e'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import photo_list_hash
-from toolbox.terminal.errors import UserError, from_inside_tensorflow
+from toolbox.terminal.errors import UserError, from_inside_tensorflow, full_disk, out_of_memory
 from toolbox.terminal.locks import hold
 from toolbox.terminal.records import read_json, write_json
 from toolbox.terminal.text import visible
@@ -151,9 +151,9 @@ def errors_explained(folder):
         text = str(error)
         if inner := from_inside_tensorflow(error):
             raise inner from error
-        if "OOM" in text or "MemoryError" in text:
+        if out_of_memory(error):
             raise MemoryError from error
-        if "No space left" in text or "Disk quota" in text:
+        if full_disk(error):
             raise UserError(f"磁盘满了（{folder}）。请腾出空间，或用 --output-dir 换一个磁盘。") from error
         if isinstance(error, broken) and ("model.ckpt" in text or "checkpoint" in text.lower()):
             raise UserError(

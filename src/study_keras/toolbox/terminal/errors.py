@@ -74,7 +74,13 @@ def wrong_clock():
 
 def full_disk(error):
     """TensorFlow 自己写文件时遇到磁盘满了，报的不是 OSError：是就换成 OSError，不是返回 None。"""
-    return OSError(errno.ENOSPC, "disk full") if "No space left on device" in str(error) else None
+    full = "No space left on device", "Disk quota exceeded"
+    return OSError(errno.ENOSPC, "disk full") if any(words in str(error) for words in full) else None
+
+
+def out_of_memory(error):
+    """TensorFlow 说内存（或显存）不够，报的不是 MemoryError：是不是。"""
+    return "OOM when allocating" in str(error) or "MemoryError" in str(error)
 
 
 def _temporary_folder_is_full(error):

@@ -12,7 +12,7 @@ import traceback
 from contextlib import suppress
 
 from toolbox.terminal import packages
-from toolbox.terminal.errors import UserError, explain, from_inside_tensorflow, full_disk
+from toolbox.terminal.errors import UserError, explain, from_inside_tensorflow, full_disk, out_of_memory
 from toolbox.terminal.files import temporary_files_together
 from toolbox.terminal.tensorflow_start import is_loading
 from toolbox.terminal.text import visible
@@ -87,6 +87,9 @@ def _explain_unexpected(error):
     if full := full_disk(error):
         print(f"错误：{visible(explain(full))}", file=sys.stderr)
         return 2
+    if out_of_memory(error):
+        print(f"错误：{explain(MemoryError())}", file=sys.stderr)
+        return 1
     if inner := from_inside_tensorflow(error):
         print(f"错误：{visible(inner)}", file=sys.stderr)
         return 2
