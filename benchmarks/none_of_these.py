@@ -38,6 +38,7 @@ from toolbox.weights.find import find_weights
 TEXTURES = 210
 DRAWN = 40  # 每类
 BINS_DRAWN = 100
+PICTURED = ("shipped", "textures")  # 页面的图画这两种
 WAYS = ("lesson_1_seq", "lesson_1_model", "lesson_3")
 SCORES = {
     "max_probability": lambda knowledge, features, probabilities: np.max(probabilities, axis=1),
@@ -186,6 +187,7 @@ def summary(runs):
     result["histograms"] = {
         group: {score: row["histogram"] for score, row in rows.items() if score != "familiarity"}  # 它会超过 1
         for group, rows in seed_0.items()
+        if group in PICTURED
     }
     for part in ("validation", "test"):
         result["refused"][part] = experiments.mean_and_range([run["refused"][part] for run in full])
