@@ -109,17 +109,21 @@ def where_the_seconds_go():
     table(["步骤", "第一次（秒）", "再一次（秒）"], [*rows, ["启动与退出", *rest]])
 
 
+_MODELS = {"seq": "顺序模型", "model": "函数式模型"}
+
+
 def memory_at_scale():
     """照片多了，用时与内存怎样变（scale.json）。"""
     rows = []
     for r in load("scale.json"):
         seconds = f"{r['seconds']:.0f}", f"{r['stages']['计算冻结的部分']:.0f}"
-        rows.append([f"{r['photos']:,}", f"`{r['model']}`", *seconds, f"{r['peak_memory_mb']:.0f}"])
+        rows.append([f"{r['photos']:,}", _MODELS[r["model"]], *seconds, f"{r['peak_memory_mb']:.0f}"])
     table(["张数", "模型", "用时（秒）", "其中特征提取", "内存（MB）"], rows)
     peaks = {(r["model"], r["photos"]): r["peak_memory_mb"] for r in load("scale.json")}
     more = {model: peaks[model, 64_000] / peaks[model, 4_000] - 1 for model in ("seq", "model")}
     cog.outl(
-        f"从 4,000 张到 64,000 张，张数增至 16 倍，内存多 {more['seq']:.0%}（`seq`）与 {more['model']:.0%}（`model`）："
+        f"从 4,000 张到 64,000 张，张数增至 16 倍，"
+        f"内存多 {more['seq']:.0%}（顺序模型）与 {more['model']:.0%}（函数式模型）："
         "多出来的主要是照片的清单。"
     )
 
@@ -148,7 +152,7 @@ def lesson_1_variants():
 
 def _in_chinese(variant):
     """lesson_1_variants.json 里一种做法的名字，写成中文。"""
-    words = {"seq": "顺序模型", "model": "函数式模型", "categorical": "", "sparse": "`sparse`", "Flatten": "展平"}
+    words = _MODELS | {"categorical": "", "sparse": "`sparse`", "Flatten": "展平"}
     words["--trainable-base-layers 3"] = "最后三层也训练"
     return "，".join(filter(None, (words[word] for word in variant.split(", "))))
 

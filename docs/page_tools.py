@@ -96,12 +96,26 @@ def table(header, rows):
     cog.outl()
 
 
+STORMS = {
+    "photos": "照片",
+    "pickle": "`.pth`（pickle）",
+    "archives": "压缩包",
+    "records": "各种记录",
+    "segments": "缓存的段文件",
+    "draw": "画花",
+    "extract": "解压",
+    "download": "下载",
+    "convert": "换算权重",
+    "save": "保存模型",
+}
+
+
 def storms_table(group):
     """放入 docs/results/storms.json 里的一组（inputs 或 kills）：每行一种，试了几次，几次不合约定，各种结局。"""
     rows = []
     for name, record in load("storms.json")[group].items():
         outcomes = "，".join(f"{outcome} {count:,}" for outcome, count in sorted(record["outcomes"].items()))
-        rows.append([name, f"{record['tried']:,}", len(record["faults"]), outcomes])
+        rows.append([STORMS.get(name, f"`{name}`"), f"{record['tried']:,}", len(record["faults"]), outcomes])
     table(["哪一种", "试了几次", "不合约定", "结局"], rows)
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow 2：十五行的 Estimator：Keras 模型、numpy_input_fn、saving_listeners，训练、评估、预测。"""
+"""TensorFlow 2：十几行的 Estimator：Keras 模型、numpy_input_fn、saving_listeners，训练、评估、预测。"""
 
 import numpy as np
 import tensorflow as tf
