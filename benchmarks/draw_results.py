@@ -100,7 +100,7 @@ def draw_none_of_these(path):
         axis.axvline(known["threshold"], color="#555555", linestyle="--", label="门槛：验证照片的 5%")
         lowest = edges[np.flatnonzero(np.add(known["test"], strange))[0]]
         axis.set(title=title, yticks=[], xlim=(lowest, 1))  # 空着的一头不画
-        axis.legend(fontsize=8, loc="upper left")
+        axis.legend(fontsize=8, loc="upper center" if score == "max_probability" else "upper left")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -34,7 +34,7 @@ def draw(app):
 
 
 def take(page, url, path):
-    """认一张画的花，等激活图出来，截下整页。"""
+    """认一张画的花，等类激活图出来，截下整页。"""
     page.goto(url)
     page.locator("#status", has_text="准备好了。").wait_for(timeout=300_000)
     for sample in (1, 9):  # 第一张要等模型准备，慢一些；截下第二张

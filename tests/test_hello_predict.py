@@ -365,8 +365,23 @@ def test_read_only_photos_are_sorted_and_taken_back(
     assert code == 0 and "整理了 1 张" in err
     assert [name for name in tree(target) if "/" in name and not name.endswith(".jpg")] == []  # 没有半成品
     assert (photos / "a.jpg").exists() is not move
+    (new,) = target.rglob("a.jpg")
+    assert not new.stat().st_mode & stat.S_IWRITE
     run("--undo", log_in(target))
+    assert not (photos / "a.jpg").stat().st_mode & stat.S_IWRITE
     assert tree(photos) == before and not [path for path in target.iterdir() if path.is_dir()]
+
+
+def test_a_file_that_cannot_be_removed_stays_as_it_was(tmp_path, monkeypatch):
+    def refuse(path, missing_ok=False):
+        raise PermissionError(13, "没有权限", str(path))
+
+    photo = save_jpeg(tmp_path / "a.jpg", seed=1)
+    photo.chmod(0o444)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        transfer.remove(photo)
+    assert not photo.stat().st_mode & stat.S_IWRITE
 
 
 def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):

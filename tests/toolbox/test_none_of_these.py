@@ -224,6 +224,13 @@ def rewrite(**changes):
     return damage
 
 
+def without_power(folder):
+    path = folder / THRESHOLDS_FILE
+    read = json.loads(path.read_text(encoding="utf-8"))
+    del read["power"]
+    path.write_text(json.dumps(read), encoding="utf-8")
+
+
 def arrays(function=np.savez, **changes):
     def damage(folder):
         function(folder / FEATURES_FILE, **({"features": np.ones((20, 4), np.float16)} | changes))
@@ -250,6 +257,7 @@ DAMAGES = {
     "温度是 NaN": rewrite(temperature=float("nan")),
     "门槛是文字": rewrite(familiarity="高"),
     "次幂是 0": rewrite(power=0),
+    "没有次幂": without_power,
     "第 0 近": rewrite(neighbours=0),
     "近邻比照片多": rewrite(neighbours=10**6),
     "近邻无穷": rewrite(neighbours=float("inf")),

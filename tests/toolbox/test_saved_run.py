@@ -36,6 +36,12 @@ def test_a_csv_marked_for_excel_reads_the_same(folder):
     assert open_run(folder).rows[0].file == "b/1.jpg"
 
 
+def test_phases_of_the_history_are_read_too(folder):
+    text = "epoch,phase,accuracy,loss,val_accuracy,val_loss\n1,训练分类头,0.5,1,0.4,1\n2,训练最后几块,0.6,1,0.5,1\n"
+    (folder / "history.csv").write_text(text, encoding="utf-8")
+    assert open_run(folder).history["phase"] == ["训练分类头", "训练最后几块"]
+
+
 def test_history_is_optional(folder):
     (folder / "history.csv").unlink()
     assert open_run(folder).history == {}

@@ -4,8 +4,8 @@
 Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一个权重，不够高就是都不像。比之前特征先开平方
 （power normalization；Perronnin 等，2010，“Improving the Fisher Kernel for Large-Scale Image Classification”，ECCV）：
 少数几个特别大的数就不再说了算。校准的办法：温度缩放（temperature scaling），log 概率除以同一个温度再 softmax，
-谁排第一不变（Guo 等，2017，“On Calibration of Modern Neural Networks”，ICML）。门槛、权重与温度都只看验证照片。
-预测时只用 NumPy，不需要 TensorFlow。
+谁排第一不变（Guo 等，2017，“On Calibration of Modern Neural Networks”，ICML）。门槛与温度只看验证照片；权重照验证
+照片换算，SHARE、POWER、NEIGHBOURS 是设计时定的。预测时只用 NumPy，不需要 TensorFlow。
 """
 
 import json
@@ -197,7 +197,9 @@ def load(folder):
     if not thresholds.exists() and not features.exists():
         return None
     try:
-        read = {"power": 1} | json.loads(thresholds.read_text(encoding="utf-8"))
+        read = json.loads(thresholds.read_text(encoding="utf-8"))
+        if "similarity" in read:  # 格式 2 的文件夹
+            read.setdefault("power", 1)
         numbers = {name: float(read[name]) for name in _NUMBERS} | {"neighbours": int(read["neighbours"])}
         knowledge = Knowledge(**numbers, features=read_arrays(features)["features"])
         _check(knowledge)

@@ -37,7 +37,7 @@ class SavedRun:
     settings: dict
     labels: list[str]
     metrics: dict
-    history: dict[str, list[float]]
+    history: dict[str, list]
     rows: list[Row]
     temperature: float | None
 

@@ -73,7 +73,14 @@ def test_synchronous_training_starts_from_an_empty_folder(tmp_path):
     claim(tmp_path, sync=True)
     for folder in ("keras", "eval_validation", "我的文件夹"):
         (tmp_path / folder).mkdir()
-    written = "checkpoint", "model.ckpt-38.index", "graph.pbtxt", "events.out.tfevents.1.host", checkpoints.END
+    written = (
+        "checkpoint",
+        "checkpoint.tmp0a1b",
+        "model.ckpt-38.index",
+        "graph.pbtxt",
+        "events.out.tfevents.1.host",
+        checkpoints.END,
+    )
     for name in (*written, "我的笔记.txt"):
         (tmp_path / name).write_bytes(b"x")
     claim(tmp_path, sync=True)

@@ -136,8 +136,7 @@ def test_three_shards_at_once_fill_one_store(setting, tmp_path):
 def test_one_shard_alone_says_what_is_missing(setting, tmp_path):
     cache_dir = setting.new_cache(tmp_path / "cache")
     outputs = frozen_prefix.compute(setting.prefix, setting.photos, cache_dir=cache_dir, engine="litert", shard=(1, 3))
-    assert outputs.computed + outputs.absent == len(setting.photos)
-    assert 0 < outputs.absent < len(setting.photos)
+    assert 0 < outputs.computed < len(setting.photos)
     with pytest.raises(UserError, match="不带 --shard"):
         outputs.batches(np.zeros(len(setting.photos)))
     with pytest.raises(UserError, match="--shard"):

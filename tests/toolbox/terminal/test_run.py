@@ -84,15 +84,24 @@ def test_a_reader_who_has_gone_is_no_error(arguments):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="这个系统没有 /dev/full（总是满的磁盘）")
-@pytest.mark.parametrize("body", ["print('答案')", "print('答案'); sys.exit(3)"])
-def test_output_that_does_not_fit_on_the_disk_is_one_sentence(body):
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        ("print('答案')", 2, "错误：标准输出没有写完：磁盘满了"),
+        ("print('答案'); sys.exit(3)", 2, "错误：标准输出没有写完：磁盘满了"),
+        ("print('答案', flush=True)", 2, "错误：磁盘满了"),
+        ("print('答案'); raise UserError('照片没了。请找回来。')", 2, "错误：照片没了。请找回来。"),
+        ("print('答案'); raise KeyboardInterrupt", 130, "\n已中断。都还在。"),
+    ],
+)
+def test_output_that_does_not_fit_on_the_disk_is_one_sentence(body, code, said):
     script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, env=BUFFERED, encoding="utf-8"
         )
-    assert done.returncode == 2 and done.stderr.startswith("错误：标准输出没有写完：磁盘满了")
-    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == code and done.stderr.startswith(said)
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_error_while_tensorflow_is_loading_does_not_wait_for_it():

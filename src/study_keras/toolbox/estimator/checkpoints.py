@@ -8,6 +8,7 @@ from pathlib import Path
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError, from_inside_tensorflow, full_disk, out_of_memory
+from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import hold
 from toolbox.terminal.records import read_json, write_json
 from toolbox.terminal.text import visible
@@ -16,7 +17,7 @@ RECORD = "made_from.json"
 END = "trained_to.json"
 LOCK = ".in_use.lock"
 _WRITTEN = re.compile(
-    r"checkpoint|model\.ckpt-.*|graph\.pbtxt|events\.out\.tfevents\..*|keras|eval|eval_.*|trained_to\.json"
+    r"checkpoint(\.tmp.*)?|model\.ckpt-.*|graph\.pbtxt|events\.out\.tfevents\..*|keras|eval|eval_.*|trained_to\.json"
 )
 _held = []  # 锁要一直留着，进程结束才放开
 
@@ -69,6 +70,7 @@ def claim(folder, photos, weights, args):
             f"{folder} 里是另一个模型的检查点（{'、'.join(different)}不同）。请用 --name 换个名字，或先移走这个文件夹。"
         )
     _held.append(lock)
+    remove_leftovers(folder)
     _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的；读者自己放进来的不动
     write_json(record, made_from)
 

@@ -121,6 +121,8 @@ def _sqlite_errors(path):
     except sqlite3.OperationalError as error:
         raise OSError(errno.ENOSPC if "full" in str(error) else None, str(error), str(path)) from error
     except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # 别的是课程自己的错
+            raise
         raise UserError(f"检查结果 {visible(path)} 坏了（{error}）。请删掉它，再运行一次。") from error
 
 

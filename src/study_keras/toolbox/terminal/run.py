@@ -84,14 +84,14 @@ def _end_at_the_second_interrupt(when_interrupted):
 
 def _explain_unexpected(error):
     """说出意料之外的 error，返回退出码。"""
-    if full := full_disk(error):
-        print(f"错误：{visible(explain(full))}", file=sys.stderr)
+    if inner := from_inside_tensorflow(error):
+        print(f"错误：{visible(inner)}", file=sys.stderr)
         return 2
     if out_of_memory(error):
         print(f"错误：{explain(MemoryError())}", file=sys.stderr)
         return 1
-    if inner := from_inside_tensorflow(error):
-        print(f"错误：{visible(inner)}", file=sys.stderr)
+    if full := full_disk(error):
+        print(f"错误：{visible(explain(full))}", file=sys.stderr)
         return 2
     reason = visible(re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300])
     print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)
@@ -111,8 +111,9 @@ def _exit(code):
         code = code or 1
     except OSError as error:  # 重定向到的磁盘满了
         _give_up_output()
-        print(f"错误：标准输出没有写完：{visible(explain(error))}", file=sys.stderr)
-        code = 2
+        if code in (0, 3):  # 别的错误已经说过了
+            print(f"错误：标准输出没有写完：{visible(explain(error))}", file=sys.stderr)
+            code = 2
     with suppress(OSError):
         sys.stderr.flush()
     gc.freeze()  # 进程就要结束，不必再在上百万个对象里找垃圾：快半秒

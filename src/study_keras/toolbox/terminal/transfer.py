@@ -15,8 +15,10 @@ def transfer(source, target, move):
         FileExistsError: 已有 target；从不覆盖。
         OSError: 读不了、写不下。
     """
+    mode = os.stat(source).st_mode
     if move and _linked(source, target):
         remove(source)
+        _keep_read_only(target, mode)
         return
     aside = aside_of(target.with_name(target.name[:40]))  # 加上临时的前后缀，名字也不会太长
     try:
@@ -32,6 +34,7 @@ def transfer(source, target, move):
     finally:
         if aside.exists():
             remove(aside)
+    _keep_read_only(target, mode)
     if move:
         remove(source)
 
@@ -46,7 +49,17 @@ def remove(path):
         if mode & stat.S_IWRITE:  # 不是因为只读
             raise
         path.chmod(mode | stat.S_IWRITE)
-        path.unlink()
+        try:
+            path.unlink()
+        except OSError:
+            path.chmod(mode)
+            raise
+
+
+def _keep_read_only(path, mode):
+    """去掉只读才删得掉的旧名字，与新的名字是同一个文件：新的照旧只读。mode：原来的。"""
+    if not mode & stat.S_IWRITE:
+        os.chmod(path, mode)
 
 
 def _linked(source, target):

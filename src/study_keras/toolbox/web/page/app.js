@@ -138,7 +138,7 @@ function showBoth(model, { probabilities, known }) {
   element("result").hidden = false;
 }
 
-/** 激活图画在照片上：不起作用的地方变暗；浏览器把 7×7 的格子放大得平滑。 */
+/** 类激活图画在照片上：不起作用的地方变暗；浏览器把 7×7 的格子放大得平滑。 */
 async function showMap(model, answer, turn) {
   const values = await model.activation(answer);
   element("map-choice").hidden = values === null;

@@ -56,7 +56,7 @@ class Model {
     return { probabilities, features, featureMap, known };
   }
 
-  /** 激活图，高×宽 个 0 至 1 的数；这个模型的分类头不是全连接层时是 null。 */
+  /** 类激活图，高×宽 个 0 至 1 的数；这个模型的分类头不是全连接层时是 null。 */
   async activation({ probabilities, features, featureMap }) {
     if (!this.about.head) return null;
     const { layers } = await this.loadExtras();
