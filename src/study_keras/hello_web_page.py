@@ -1,7 +1,7 @@
 """第 7 课：网页应用，把模型放进浏览器，手机的相机也能用，不需要服务器。
 
 你会学到：怎样让 LiteRT 模型在浏览器里运行（LiteRT.js），网页怎样做到与 Python 里同样的答案，
-         类激活图（activation map）怎样由特征图与分类头的权重算出来，怎样在网页里现学一个分类头。
+         类激活图（class activation map）怎样由特征图与分类头的权重算出来，怎样在网页里现学一个分类头。
 需要：    第 1 课或第 3 课的模型文件夹；npm，或 pip install -r requirements/web_page.txt。
 多久：    十几秒；第一次要取 LiteRT.js（约 12 MB），看网络。
 命令：    python src/study_keras/hello_web_page.py --serve

@@ -36,9 +36,8 @@ run_main(main, when_interrupted="都还在。")
 
 def run_script(body, *arguments, **kwargs):
     script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, encoding="utf-8", **kwargs
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    return subprocess.run([sys.executable, "-c", script, *arguments], **(streams | kwargs))
 
 
 @pytest.mark.parametrize(
@@ -73,14 +72,11 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
 def test_a_reader_who_has_gone_is_no_error(arguments):
     """输出还在缓冲里，读的一方已经走了：不再出一段英文。"""
-    script = SCRIPT.format(lessons=str(LESSONS_DIR), body="print('答案')")
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], stdout=write, stderr=subprocess.PIPE, env=BUFFERED, check=False
-    )
+    done = run_script("print('答案')", *arguments, stdout=write, env=BUFFERED)
     os.close(write)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="这个系统没有 /dev/full（总是满的磁盘）")
@@ -95,11 +91,8 @@ def test_a_reader_who_has_gone_is_no_error(arguments):
     ],
 )
 def test_output_that_does_not_fit_on_the_disk_is_one_sentence(body, code, said):
-    script = SCRIPT.format(lessons=str(LESSONS_DIR), body=body)
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, env=BUFFERED, encoding="utf-8"
-        )
+        done = run_script(body, stdout=full, env=BUFFERED)
     assert done.returncode == code and done.stderr.startswith(said)
     assert len(done.stderr.strip().splitlines()) == 1
 
