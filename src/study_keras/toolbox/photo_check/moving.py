@@ -1,7 +1,6 @@
 """移走、改标签与移回：先记日志再动，从不删除，从不覆盖。"""
 
 import filecmp
-import json
 import os
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from toolbox.photo_check.findings import KINDS
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, unused
+from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import remove, transfer
@@ -75,7 +75,7 @@ def carry_out(moves, root, aside):
     log = unused(aside / time.strftime("moves-%Y%m%d-%H%M%S.jsonl"))
     done = Counter()
     try:
-        with disk_errors(aside, "用 --move-to 换一个地方"), open(log, "x", encoding="utf-8") as file:
+        with disk_errors(aside, "用 --move-to 换一个地方"), new_journal(log) as file:
             for move in moves:
                 _carry_out(move, root, aside, file)
                 done[move.action] += 1
@@ -91,10 +91,7 @@ def _carry_out(move, root, aside, log):
     """记一行，落到磁盘上，再移。"""
     target = unused(_target(move, root, aside))
     base = aside if move.action == LEAVE_OUT else root
-    entry = Move(move.action, move.file, target.relative_to(base).as_posix())
-    log.write(json.dumps(asdict(entry)) + "\n")  # 只有 ASCII：不是 UTF-8 的名字也写得下
-    log.flush()
-    os.fsync(log.fileno())
+    write_step(log, asdict(Move(move.action, move.file, target.relative_to(base).as_posix())))
     _move(root / move.file, target)
 
 
@@ -153,13 +150,12 @@ def safe_path(folder, name):
 def _read_log(log, root):
     """日志里的 [Move, ...]；最后一行可能没有写完（被杀），略去。"""
     try:
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        moves = [Move(**json.loads(line)) for line in lines if line.endswith("\n")]
+        moves = [Move(**step) for step in read_journal(log)[0]]
         problems = [safe_path(root, move.file)[1] for move in moves]
         for move in moves:
             base = log.parent if move.action == LEAVE_OUT else root
             problems += [safe_path(base, move.to)[1], None if move.action in (LEAVE_OUT, RELABEL) else "动作不认识"]
-    except (UnicodeDecodeError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"{visible(log)} 不是移动的日志（{type(error).__name__}）。请检查 --undo 的路径。") from None
     if bad := next((problem for problem in problems if problem), None):
         raise UserError(f"日志 {visible(log)} 里有不该有的路径：{bad}。什么也没有动。")

@@ -1,6 +1,5 @@
 """把照片按认出的类别整理进各个文件夹，记下每一步，可以撤销。从不覆盖已有的文件；中途被杀也不丢一张照片。"""
 
-import json
 import os
 import re
 import time
@@ -10,6 +9,7 @@ from toolbox.photos.names import trouble
 from toolbox.prediction.rows import NONE_OF_THESE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, sha256_of
+from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import remove, transfer
@@ -61,12 +61,9 @@ class Sorter:
     def _write_down(self, path, target, sha256):
         if self._file is None:
             self.log = self.folder / f"整理记录-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
-            self._file = open(self.log, "x", encoding="utf-8", errors="surrogateescape")
+            self._file = new_journal(self.log)
         to = target.relative_to(self.folder).as_posix()
-        entry = {"from": str(path), "to": to, "moved": self._move, "sha256": sha256}
-        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        write_step(self._file, {"from": str(path), "to": to, "moved": self._move, "sha256": sha256})
 
     def close(self):
         if self._file is not None:
@@ -141,17 +138,15 @@ def _read_log(log):
     wrong = UserError(f"{visible(log)} 不是整理记录（--sort-into 写的 整理记录-….jsonl）。请检查 --undo 的路径。")
     if not log.is_file():
         raise wrong
-    lines = log.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    entries = []
     try:
-        for line in lines[:-1]:
-            entry = json.loads(line)
+        entries, torn = read_journal(log)
+        for entry in entries:
             inside = Path(log.parent, entry["to"]).resolve().is_relative_to(log.parent)
             if not inside or not isinstance(entry["from"], str) or not isinstance(entry["sha256"], str):
-                raise ValueError(line)
-            entries.append({**entry, "moved": bool(entry["moved"])})
+                raise ValueError(entry)
+            entry["moved"] = bool(entry["moved"])
     except (ValueError, KeyError, TypeError):
         raise wrong from None
     if not entries:
         raise wrong
-    return entries, bool(lines[-1])
+    return entries, torn

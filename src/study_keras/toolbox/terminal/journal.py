@@ -1,0 +1,31 @@
+"""流水账（journal）：先记一步，落到磁盘，再动手；随时被杀，照着它都能撤销。一行一个 JSON 对象，UTF-8。"""
+
+import json
+import os
+
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # 不是 UTF-8 的文件名也写得下
+
+
+def new_journal(path):
+    """新建一本流水账，返回打开的文件；path 已存在则 FileExistsError。"""
+    return open(path, "x", **_ENCODING)
+
+
+def write_step(journal, step):
+    """记一步（字典）；返回时已在磁盘上。"""
+    journal.write(json.dumps(step, ensure_ascii=False) + "\n")
+    journal.flush()
+    os.fsync(journal.fileno())
+
+
+def read_journal(path):
+    """(各步的列表, 最后一行是不是没有写完)；没有写完的那一步还没有动手，不在列表里。
+
+    Raises:
+        ValueError: 有一行不是 JSON 对象。
+    """
+    *lines, rest = path.read_text(**_ENCODING).split("\n")
+    steps = list(map(json.loads, lines))
+    if not all(isinstance(step, dict) for step in steps):
+        raise ValueError(path)
+    return steps, bool(rest)
