@@ -66,7 +66,7 @@ def of_every_core(function, items):
 
 def folder_speed(folder, photos, repeats):
     """认一个文件夹用的时间，与极限（先只读照片、再只运行模型，两段时间之和）之比，各取中位数。"""
-    predictor, model = Predictor(folder), LiteRTModel(model_path=str(folder / "model.tflite"))
+    predictor, model = Predictor(folder), LiteRTModel((folder / "model.tflite").read_bytes())
     seconds, limits = [], []
     for _ in range(repeats):
         reading, pixels = of_every_core(read_photo, photos)

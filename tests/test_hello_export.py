@@ -122,7 +122,7 @@ def test_class_names_are_inside(exported):
 
 
 def test_int8_is_integers_from_end_to_end(exported):
-    interpreter = litert_model.new_interpreter(model_path=str(exported / "litert-int8" / "model.tflite"))
+    interpreter = litert_model.new_interpreter((exported / "litert-int8" / "model.tflite").read_bytes())
     assert interpreter.get_input_details()[0]["dtype"] == interpreter.get_output_details()[0]["dtype"] == np.uint8
     assert not [d["name"] for d in interpreter.get_tensor_details() if d["dtype"] in (np.float32, np.float16)]
 

@@ -119,7 +119,7 @@ print("checked", len(rows))
 def test_training_features_are_those_of_model_tflite(trained, flowers):
     """记下的训练照片的特征来自缓存；model.tflite 从照片算出的要与它相同，不然门槛就不对。"""
     split = split_photos(open_folder(flowers).photos, 0.2, seed=0)
-    converted = LiteRTModel(model_path=str(trained / "model.tflite"))
+    converted = LiteRTModel((trained / "model.tflite").read_bytes())
     knowledge = none_of_these.load(trained)
     _, features = run_on_photos(converted, split["train"][::20])
     unit = np.sqrt(features) / np.linalg.norm(np.sqrt(features), axis=1, keepdims=True)  # ReLU 之后，没有负数

@@ -227,7 +227,7 @@ def test_answer_and_activation_map_equal_keras(make_app, trained, open_page, hea
     pixels = np.asarray(Image.fromarray(random_pixels(5, 300, 300)).resize((224, 224)), np.float32)
     with served(make_app(head)) as url:
         probabilities, features, known, shown = open_page(url).evaluate(ANSWER, pixels.ravel().tolist())
-    made = litert_model.LiteRTModel(model_path=str(trained(head) / "model.tflite"))(pixels)
+    made = litert_model.LiteRTModel((trained(head) / "model.tflite").read_bytes())(pixels)
     np.testing.assert_allclose(features, made["features"], rtol=1e-3, atol=1e-4)
     python = Predictor(trained(head)).predict(pixels.astype(np.uint8))
     np.testing.assert_allclose(probabilities, python.probabilities, atol=1e-4)
@@ -250,7 +250,7 @@ def test_answer_and_activation_map_equal_keras(make_app, trained, open_page, hea
 def test_none_of_these_as_in_python(trained, litertjs_packages, open_page, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "model"
     shutil.copytree(trained("seq"), folder)
-    model = litert_model.LiteRTModel(model_path=str(folder / "model.tflite"))
+    model = litert_model.LiteRTModel((folder / "model.tflite").read_bytes())
     photos = [np.asarray(Image.fromarray(random_pixels(seed, 224, 224)), np.float32) for seed in range(6)]
     features = np.stack([model(photo)["features"] for photo in photos])
     roots = np.sign(features) * np.sqrt(np.abs(features))

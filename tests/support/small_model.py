@@ -28,7 +28,7 @@ def write_small_model_folder(folder):
     model_folder.write_json(
         folder / "settings.json", settings | {model_folder.LITERT_HASH: sha256_of(folder / "model.tflite")}
     )
-    converted = litert_model.LiteRTModel(model_content=content)
+    converted = litert_model.LiteRTModel(content)
     made = [converted(pixels) for pixels in photos]
     features = np.stack([each["features"] for each in made])
     probabilities = np.stack([each["probabilities"] for each in made])

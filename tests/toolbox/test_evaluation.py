@@ -45,7 +45,7 @@ def test_features_of_the_suffix_equal_those_of_model_tflite(base, first_trainabl
     whole = evaluation.with_features(model)(IMAGES, training=False)
     np.testing.assert_allclose(features, whole[0], atol=1e-4)
     np.testing.assert_allclose(probabilities, model(IMAGES, training=False), atol=1e-5)
-    converted = litert_model.LiteRTModel(model_content=litert_model.convert(model))
+    converted = litert_model.LiteRTModel(litert_model.convert(model))
     for pixels, row in zip(PHOTOS, np.asarray(features), strict=True):
         np.testing.assert_allclose(converted(pixels)["features"], row, atol=1e-3)
 

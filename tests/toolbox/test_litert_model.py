@@ -31,7 +31,7 @@ def base():
 @pytest.mark.parametrize("build", [with_head, lambda base: with_head(base, dropout=0.5), functional])
 def test_three_outputs_equal_keras(base, build):
     model = build(base)
-    converted = litert_model.LiteRTModel(model_content=litert_model.convert(model))
+    converted = litert_model.LiteRTModel(litert_model.convert(model))
     assert set(converted.outputs) == set(litert_model.OUTPUTS) and converted.image_size == SIZE
     expected = model(IMAGES, training=False).numpy()
     for pixels, probabilities in zip(PHOTOS, expected, strict=True):
@@ -42,7 +42,7 @@ def test_three_outputs_equal_keras(base, build):
 
 
 def test_input_is_one_photo_with_values_to_255(base):
-    interpreter = litert_model.new_interpreter(model_content=litert_model.convert(with_head(base)))
+    interpreter = litert_model.new_interpreter(litert_model.convert(with_head(base)))
     (photo,) = interpreter.get_input_details()
     assert (photo["name"], photo["dtype"], tuple(photo["shape"])) == ("photo", np.float32, (1, *SIZE, 3))
 

@@ -33,6 +33,26 @@ def copied(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "copied")
 
 
+@pytest.fixture
+def chinese_windows(monkeypatch):
+    """LiteRT 在中文 Windows 上：路径里有中文的文件打不开（它按系统的编码去读 UTF-8 的路径）。"""
+    from ai_edge_litert import interpreter
+
+    class Interpreter(interpreter.Interpreter):
+        def __init__(self, model_path=None, **options):
+            if model_path is not None and not model_path.isascii():
+                raise ValueError(f"Could not open '{model_path}'.")
+            super().__init__(model_path, **options)
+
+    monkeypatch.setattr(interpreter, "Interpreter", Interpreter)
+
+
+def test_a_chinese_path_is_no_trouble_on_windows(folder, tmp_path, chinese_windows):
+    photo = save_jpeg(tmp_path / "照片.jpg", seed=1)
+    answer = Predictor(shutil.copytree(folder, tmp_path / "我的模型")).predict(photo)
+    assert answer.top(1) == Predictor(folder).predict(photo).top(1)
+
+
 def edit_settings(folder, **changes):
     path = folder / "settings.json"
     model_folder.write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)

@@ -84,30 +84,34 @@ def _graph_of_constants(model, preprocess, names):
     return frozen.graph.as_graph_def(), frozen.inputs, frozen.outputs
 
 
-def new_interpreter(**model):
-    """一个单线程的 LiteRT 解释器，已经分配好内存；model_path 或 model_content 说明是哪个模型。"""
+def new_interpreter(content):
+    """一个单线程的 LiteRT 解释器，已经分配好内存。
+
+    Args:
+        content: 模型文件的内容（bytes），不是路径：LiteRT 在 Windows 上打不开路径里有中文的文件。
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(**model, num_threads=1)
+    interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     return interpreter
 
 
 class LiteRTModel:
-    """在内存或磁盘上的 LiteRT 模型，像函数一样调用；几个线程同时调用，就各用各的解释器。
+    """LiteRT 模型，像函数一样调用；几个线程同时调用，就各用各的解释器。
 
     Args:
-        model: model_path 或 model_content。
+        content: 模型文件的内容（bytes）。
 
     Raises:
         ValueError: 不是 LiteRT 模型，或已损坏。
     """
 
-    def __init__(self, **model):
-        self._model = model
+    def __init__(self, content):
+        self._content = content
         self._idle = queue.SimpleQueue()
         with without_native_messages():  # 第一次建立解释器时 LiteRT 会写一行英文
-            interpreter = new_interpreter(**model)
+            interpreter = new_interpreter(content)
         self._idle.put(interpreter)
         self.image_size = tuple(interpreter.get_input_details()[0]["shape"][1:3].tolist())
         self.outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
@@ -117,7 +121,7 @@ class LiteRTModel:
         try:
             interpreter = self._idle.get_nowait()
         except queue.Empty:
-            interpreter = new_interpreter(**self._model)
+            interpreter = new_interpreter(self._content)
         interpreter.tensor(interpreter.get_input_details()[0]["index"])()[0] = pixels
         interpreter.invoke()
         answer = {name: interpreter.get_tensor(detail["index"])[0] for name, detail in self.outputs.items()}
@@ -157,7 +161,7 @@ def convert_file(keras_file, litert_file):
     """
     model = load_keras_model(keras_file)
     content = convert(model)
-    converted = LiteRTModel(model_content=content)
+    converted = LiteRTModel(content)
     pixels = np.random.default_rng(0).integers(0, 256, (8, *converted.image_size, 3), np.uint8)
     expected = model.predict(pixels / np.float32(127.5) - 1, verbose=0)
     if len(differing(np.stack([converted(photo)["probabilities"] for photo in pixels]), expected)):

@@ -164,7 +164,7 @@ def write_litert(folder, model, parts, probabilities, photos):
         UserError: 有照片答得不一样；点名。
     """
     content = litert_model.convert(model)
-    converted = litert_model.LiteRTModel(model_content=content)
+    converted = litert_model.LiteRTModel(content)
     held_out = [photo for part in probabilities for photo in parts[part]]
     answers, _ = litert_model.run_on_photos(converted, held_out)
     differing = litert_model.differing(answers, np.concatenate(list(probabilities.values())))

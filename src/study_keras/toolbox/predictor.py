@@ -4,8 +4,8 @@ predictor = Predictor("output/mobilenetv2_transfer_seq")
 print(predictor.predict("花.jpg").top(3))
 """
 
+import hashlib
 import itertools
-import os
 import sys
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,6 @@ from toolbox import none_of_these
 from toolbox.litert_model import LiteRTModel, convert_file
 from toolbox.photos.read import PhotoError, decode, read_file, resized
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import write_json
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads, process_pool
@@ -140,10 +139,11 @@ class Predictor:
 def _open(path, sha256):
     """打开 model.tflite；有记下的哈希就先核对。"""
     damaged = UserError(f"{visible(path)} 已损坏。请删掉它（还有 model.keras 就会重新转换），或重新训练。")
-    if sha256 is not None and sha256_of(path) != sha256:
+    content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise damaged
     try:
-        model = LiteRTModel(model_path=os.fspath(path))
+        model = LiteRTModel(content)
     except (ValueError, RuntimeError):
         raise damaged from None
     if not {"probabilities", "features"} <= set(model.outputs):

@@ -51,7 +51,7 @@ def _litert(path):
     from toolbox.litert_model import new_interpreter
 
     with without_native_messages():
-        interpreter = new_interpreter(model_path=str(path))
+        interpreter = new_interpreter(path.read_bytes())
     given = interpreter.get_input_details()[0]
     made = interpreter.get_output_details()[0]  # 只有概率这一个输出
 

@@ -78,12 +78,12 @@ class LiteRTEngine:
     def __init__(self, prefix, folder):
         self.image_size = prefix.input_shape[1:3]
         with without_native_messages():
-            self._path = _kept_conversion(folder) or _convert(prefix, folder)
+            self._content = _kept_conversion(folder) or _convert(prefix, folder)
             self.runner()  # 第一次建立解释器时 LiteRT 会写一行英文
 
     def runner(self):
         """返回一个函数：uint8 照片 (1, 高, 宽, 3) -> float32 输出 (1, ...)。每个线程要自己的一个。"""
-        return _interpreter(model_path=str(self._path))
+        return _interpreter(self._content)
 
 
 def new_engine(kind, prefix, folder):
@@ -96,8 +96,8 @@ def _to_input(pixels):
     return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _interpreter(**model):
-    interpreter = new_interpreter(**model)
+def _interpreter(content):
+    interpreter = new_interpreter(content)
     image = interpreter.tensor(interpreter.get_input_details()[0]["index"])
     output = interpreter.get_output_details()[0]["index"]
 
@@ -113,8 +113,9 @@ def _interpreter(**model):
 def _kept_conversion(folder):
     """以前转换好的；文件名里有内容的哈希，对不上的（损坏的）删掉。"""
     for path in sorted(Path(folder).glob("prefix-*.tflite")):
-        if path.stem == f"prefix-{_short_hash(path.read_bytes())}":
-            return path
+        content = path.read_bytes()
+        if path.stem == f"prefix-{_short_hash(content)}":
+            return content
         path.unlink(missing_ok=True)
     return None
 
@@ -130,10 +131,10 @@ def _convert(prefix, folder):
     content = convert_graph(prefix)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *prefix.input_shape[1:]), np.uint8)
     expected = prefix(tf.constant(_to_input(pixels)), training=False).numpy()
-    error = np.abs(_interpreter(model_content=content)(pixels) - expected).max()
+    error = np.abs(_interpreter(content)(pixels) - expected).max()
     if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
         raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
     path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"
     with disk_errors(folder, ELSEWHERE), written_aside(path, reproducible=True) as file:
         file.write(content)
-    return path
+    return content
