@@ -1,6 +1,7 @@
 """第 6 课：每个格式都与 Keras 答得一样，旁边的 README 照抄就能运行；答得不一样就什么也不写出。"""
 
 import csv
+import dataclasses
 import json
 import pickle
 import re
@@ -16,7 +17,7 @@ import hello_export
 from toolbox import litert_model
 from toolbox.export import certificate, runtimes
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import sha256_of
+from toolbox.terminal.files import folder_written_aside, sha256_of
 
 pytestmark = pytest.mark.slow  # 五种格式都要转换、运行
 CLASSES = ["daisy", "roses", "tulips"]
@@ -142,6 +143,42 @@ def test_int8_is_calibrated_on_training_photos_only(model_dir, tmp_path, monkeyp
     assert not {path.name for path in seen} & {"0.jpg", "1.jpg", "2.jpg"}
 
 
+def test_int8_takes_pixels_as_they_are_even_when_every_photo_is_dim(model_dir, tmp_path, monkeypatch):
+    """输入是 uint8：它的刻度要正好是 1，像素才不会读错。照片都暗时，只照它们定的范围太窄。"""
+    checked = hello_export.checked_pixels
+    monkeypatch.setattr(hello_export, "checked_pixels", lambda photo: checked(photo) // 3 + 20)
+    with folder_written_aside(tmp_path / "out") as out:
+        found = hello_export.held_out.find(model_dir)
+        model = hello_export.with_preprocessing(hello_export.model_folder.load_keras_model(model_dir / "model.keras"))
+        hello_export.export("litert-int8", model, CLASSES, out / "int8", found.training)
+    interpreter = litert_model.new_interpreter((tmp_path / "out" / "int8" / "model.tflite").read_bytes())
+    assert interpreter.get_input_details()[0]["quantization"] == (1.0, 0)
+
+
+def test_int8_needs_training_photos(model_dir, tmp_path, monkeypatch):
+    found = hello_export.held_out.find(model_dir)
+    monkeypatch.setattr(hello_export.held_out, "find", lambda *_: dataclasses.replace(found, training=[]))
+    with pytest.raises(UserError, match="训练照片都不在了.*--formats"):
+        hello_export.main([str(model_dir), "--out", str(tmp_path / "out"), "--formats", "litert-int8"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_pixels_on_disk_are_those_of_the_photos(model_dir, tmp_path):
+    found = hello_export.held_out.find(model_dir)
+    found.write_pixels(tmp_path / "pixels.npy")
+    expected = np.stack([hello_export.checked_pixels(photo) for photo in found.photos])
+    np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy", mmap_mode="r"), expected)
+
+
+def test_a_readers_own_file_in_a_format_folder_is_not_lost(exported, model_dir, tmp_path):
+    out = shutil.copytree(exported, tmp_path / "export")
+    assert hello_export.target_folder(out) == out
+    (out / "litert" / "我的.py").write_text("print(1)", encoding="utf-8")
+    with pytest.raises(UserError, match="litert/我的.py.*弄丢"):
+        hello_export.main([str(model_dir), "--out", str(out), "--formats", "litert"])
+    assert (out / "litert" / "我的.py").exists()
+
+
 def spy(function, tell):
     def wrapped(argument):
         tell(argument)
@@ -192,6 +229,14 @@ def test_verify_notices_a_changed_file(taken_away):
         file.seek(5000)
         file.write(b"x")
     with pytest.raises(UserError, match="litert model.tflite 变了"):
+        verify(export, photos)
+
+
+def test_verify_notices_class_names_in_another_order(taken_away):
+    export, photos = taken_away
+    names = export / "onnx" / "labels.txt"
+    names.write_text("".join(reversed(names.read_text("utf-8").splitlines(keepends=True))), encoding="utf-8")
+    with pytest.raises(UserError, match="onnx labels.txt 变了"):
         verify(export, photos)
 
 

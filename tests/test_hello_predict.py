@@ -80,6 +80,30 @@ def test_files_folders_and_patterns_come_in_the_order_given(run, photos):
     assert "共 7 张" in err and "略过：不是照片的文件（1 处）" in err
 
 
+def test_two_stars_give_every_photo_once(run, photos):
+    code, out, _ = run(photos / "**", "--format", "jsonl")
+    assert code == 0 and sorted(os.path.basename(file) for file in files_in(out)) == ["a.jpg", "b.png", "c.jpg"]
+
+
+def test_options_may_stand_between_the_photos(run, photos):
+    code, out, _ = run(photos / "a.jpg", "--top", "1", photos / "里层" / "b.png", "--format", "jsonl")
+    assert code == 0 and [len(json.loads(line)["top"]) for line in out.splitlines()] == [1, 1]
+
+
+NO_PIPES = pytest.mark.skipif(os.name == "nt", reason="Windows 上没有命名管道")
+
+
+@pytest.mark.parametrize("out", ["里层", "a.jpg", "新.PNG", pytest.param("pipe", marks=NO_PIPES)])
+def test_out_never_replaces_what_is_not_a_list_of_answers(run, photos, out):
+    """漏写了 --out 的文件名，命令行把通配符展开，第一张照片就成了要写的文件。"""
+    if out == "pipe":
+        os.mkfifo(photos / "pipe")
+    before = tree(photos)
+    code, _, err = run("--out", photos / out, photos / "a.jpg")
+    assert code == 2 and err.startswith("错误：选项 --out：") and "Traceback" not in err
+    assert tree(photos) == before and (photos / out).exists() is (out != "新.PNG")
+
+
 def test_a_list_on_standard_input(run, photos, monkeypatch):
     lines = f"\ufeff{photos / 'a.jpg'}\r\n\n{photos / '里层'}\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
@@ -94,15 +118,17 @@ def test_names_that_cannot_be_files_are_named_and_the_rest_goes_on(run, photos):
     assert "名字太长" in err and "Traceback" not in err
 
 
-def test_a_list_in_the_encoding_of_windows(run, photos, monkeypatch):
+@pytest.mark.parametrize("name", ["花.jpg", "图1.jpg", "通.jpg"])  # 后两个的 GBK 恰好也是说得通的 UTF-8
+def test_a_list_in_the_encoding_of_windows(run, photos, monkeypatch, tmp_path, name):
     """Windows 的命令行给出 GBK 的清单，那里的 os.fsdecode 却只认 UTF-8。"""
-    save_jpeg(photos / "花.jpg", seed=9)
-    text = f"{photos / '花.jpg'}\r\n".encode("gbk")
+    monkeypatch.chdir(tmp_path)
+    save_jpeg(tmp_path / name, seed=9)
+    text = f"{name}\r\n".encode("gbk")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     monkeypatch.setattr(sources.os, "fsdecode", lambda path: path.decode() if isinstance(path, bytes) else path)
     monkeypatch.setattr(sources.locale, "getencoding", lambda: "gbk")
     code, out, _ = run("-", "--format", "jsonl")
-    assert code == 0 and files_in(out) == [str(photos / "花.jpg")]
+    assert code == 0 and files_in(out) == [name]
 
 
 def test_answers_are_those_of_the_predictor_in_every_format(run, model, photos, tmp_path):
@@ -319,6 +345,51 @@ def log_in(folder):
     return log
 
 
+@pytest.fixture
+def cannot_undo(run, capsys):
+    """cannot_undo(整理进的文件夹)：撤销，一个也收不回，是错误；返回为什么。"""
+
+    def undo(target):
+        with pytest.raises(UserError, match="1 个没有收回"):
+            run("--undo", log_in(target))
+        captured = capsys.readouterr()
+        assert "撤销了 0 个" in captured.out
+        return captured.err
+
+    return undo
+
+
+def test_a_moved_photo_that_is_nowhere_is_named(run, photos, tmp_path, cannot_undo):
+    run(photos / "a.jpg", "--sort-into", tmp_path / "整理好", "--move")
+    next((tmp_path / "整理好").rglob("a.jpg")).unlink()
+    assert "a.jpg：哪里都找不到" in cannot_undo(tmp_path / "整理好")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_photo_that_cannot_be_taken_away_is_not_moved_by_half(photos, tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(transfer, "_linked", lambda source, target: False)
+    remove = transfer.remove
+
+    def open_elsewhere(path):
+        if path == photos / "a.jpg":
+            raise PermissionError(13, "正被别的程序开着", str(path))
+        remove(path)
+
+    monkeypatch.setattr(transfer, "remove", open_elsewhere)
+    with pytest.raises(PermissionError):
+        transfer.transfer(photos / "a.jpg", tmp_path / "b.jpg", move=True)
+    assert (photos / "a.jpg").exists() and not (tmp_path / "b.jpg").exists()
+
+
+def test_a_name_as_long_as_names_can_be_still_gets_a_number(photos, tmp_path):
+    sorter = sorting.Sorter(tmp_path / "整理好", ["x"])
+    for i in range(3):
+        sorter.put(save_jpeg(tmp_path / str(i) / ("长" * 83 + "a.jpg"), seed=i), "x")
+    sorter.close()
+    assert len([name for name in tree(tmp_path / "整理好") if name.endswith(".jpg")]) == sorter.count == 3
+
+
 @pytest.mark.parametrize("move", [False, True])
 def test_sorting_and_undoing(run, photos, tmp_path, move):
     before, target = tree(photos), tmp_path / "整理好"
@@ -384,7 +455,7 @@ def test_a_file_that_cannot_be_removed_stays_as_it_was(tmp_path, monkeypatch):
     assert not photo.stat().st_mode & stat.S_IWRITE
 
 
-def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):
+def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path, cannot_undo):
     target = tmp_path / "整理好"
     _, out, _ = run(photos / "a.jpg", "--format", "jsonl")
     own = target / json.loads(out)["answer"] / "a.jpg"
@@ -394,17 +465,15 @@ def test_nothing_is_overwritten_and_changed_files_stay(run, photos, tmp_path):
     new = own.with_name("a (2).jpg")
     assert own.read_text(encoding="utf-8") == "自己的" and new.read_bytes() == (photos / "a.jpg").read_bytes()
     new.write_text("后来改过", encoding="utf-8")
-    _, out, err = run("--undo", log_in(target))
-    assert "内容变了" in err and "撤销了 0 个" in out
+    assert "内容变了" in cannot_undo(target)
     assert new.read_text(encoding="utf-8") == "后来改过" and own.exists()
 
 
-def test_the_last_copy_is_not_taken_back(run, photos, tmp_path):
+def test_the_last_copy_is_not_taken_back(run, photos, tmp_path, cannot_undo):
     target, data = tmp_path / "整理好", (photos / "a.jpg").read_bytes()
     run(photos / "a.jpg", "--sort-into", target)
     (photos / "a.jpg").unlink()
-    _, out, err = run("--undo", log_in(target))
-    assert "撤销了 0 个" in out and "没有同样的一份了" in err
+    assert "没有同样的一份了" in cannot_undo(target)
     assert data in tree(target).values()
 
 
@@ -462,14 +531,14 @@ def test_a_kill_in_between_loses_nothing(photos, tmp_path, step):
 
 
 def test_class_names_cannot_lead_elsewhere(tmp_path, photos):
-    labels = ["../../etc", "a/b", "a:b", "CON", ".git", "x. ", ""]
+    labels = ["../../etc", "a/b", "a:b", "CON", ".git", "x. ", "", "A", "A_2", "a"]
     sorter = sorting.Sorter(tmp_path / "整理好", labels)
     for i, label in enumerate(labels):
         sorter.put(save_jpeg(tmp_path / f"{i}.jpg", seed=i), label)
     sorter.close()
     names = sorted(tree(tmp_path / "整理好"))
     folders = {name.split("/")[0] for name in names if "/" in name}
-    assert folders == {"_.._.._etc", "a_b", "a_b_2", "_CON", "_.git", "x_", "_"}
+    assert folders == {"_.._.._etc", "a_b", "a_b_2", "_CON", "_.git", "x_", "_", "A", "A_2", "a_3"}
 
 
 @pytest.mark.parametrize(
@@ -523,6 +592,25 @@ def test_a_share_that_is_away_for_a_while_brings_nothing_new(photos, monkeypatch
     batches = itertools.islice(watch.arriving(photos), 9)
     assert [os.path.basename(source.file) for batch in batches for source in batch] == ["新.jpg"]
     assert capsys.readouterr().err.count("现在看不全") == 1
+
+
+def test_an_empty_folder_in_place_of_the_share_brings_nothing_new_either(photos, monkeypatch):
+    """网络硬盘断开后，原处常是一个空文件夹，打开它不出错。"""
+    steps, away = iter(range(20)), photos.with_name("断了")
+
+    def act(_):
+        step = next(steps)
+        if step == 1:
+            photos.rename(away)
+            photos.mkdir()
+        if step == 4:
+            photos.rmdir()
+            away.rename(photos)
+            save_jpeg(photos / "新.jpg", seed=5)
+
+    monkeypatch.setattr(watch.time, "sleep", act)
+    batches = itertools.islice(watch.arriving(photos), 9)
+    assert [os.path.basename(source.file) for batch in batches for source in batch] == ["新.jpg"]
 
 
 def test_what_could_not_be_seen_at_first_is_not_new_later(photos, monkeypatch):

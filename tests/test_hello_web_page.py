@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import stat
 import urllib.error
 import urllib.request
 import zipfile
@@ -26,6 +27,7 @@ from toolbox.photos.read import read_photo
 from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
 from toolbox.web import litertjs
+from toolbox.web.server import new_server
 
 pytestmark = pytest.mark.slow  # 要 Chromium 运行模型
 HEADS = ("seq", "model", "sparse", "fine_tuned")
@@ -299,6 +301,48 @@ def test_one_bad_file_does_not_hurt_the_next(page):
     assert not page.is_visible("#result") and not page.is_visible("#photo")
 
 
+def test_a_slow_photo_never_stands_beside_the_answer_of_another(page):
+    """大的还没有解码完，又点了前面的一张：图与答案都是点的那张，大的那一行照样写上答案。"""
+    quick, slow = photo_bytes(6, "JPEG", width=300, height=200), photo_bytes(7, "JPEG", width=200, height=400)
+    choose(page, ("快.jpg", quick), ("别的.jpg", photo_bytes(8, "JPEG")))
+    page.evaluate(
+        "(slowly) => {"
+        "  const decode = window.createImageBitmap.bind(window);"
+        "  window.createImageBitmap = async (blob, ...rest) => {"
+        "    if (blob.size === slowly) await new Promise((resolve) => setTimeout(resolve, 1500));"
+        "    return decode(blob, ...rest);"
+        "  };"
+        "}",
+        len(slow),
+    )
+    page.set_input_files(
+        "#files",
+        [
+            {"name": name, "mimeType": "image/jpeg", "buffer": data}
+            for name, data in (("快.jpg", quick), ("慢.jpg", slow))
+        ],
+    )
+    page.locator("#list li:nth-child(1)", has_text="%").wait_for()
+    page.wait_for_timeout(200)  # 慢的开始解码了
+    page.click("#list li:nth-child(1) button")
+    page.locator("#list", has_not_text="……").wait_for()
+    assert page.evaluate("[document.getElementById('photo').width > document.getElementById('photo').height]") == [True]
+    answer = page.inner_text("#status").split("。")[0]
+    assert page.inner_text("#list li:nth-child(1)") == f"快.jpg：{answer}"
+    assert page.get_attribute("#list li:nth-child(1) button", "aria-current") == "true"
+
+
+def test_a_failed_download_is_tried_again(page):
+    fails = "() => { window.really = window.fetch; window.fetch = () => Promise.reject(new TypeError('断了')); }"
+    page.evaluate(fails)
+    page.set_input_files("#files", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": photo_bytes(6, "JPEG")})
+    page.wait_for_timeout(500)
+    assert not page.is_visible("#map")
+    page.evaluate("() => { window.fetch = window.really; }")
+    choose(page, ("a.jpg", photo_bytes(6, "JPEG")))
+    page.locator("#map").wait_for()
+
+
 def test_pasting_and_dropping(page):
     content = as_data(photo_bytes(7))
     for kind, field in (("paste", "clipboardData"), ("drop", "dataTransfer")):
@@ -414,6 +458,47 @@ def test_a_refused_camera_is_one_sentence(page):
     assert page.is_visible("#photo")
 
 
+SECOND_LENS_FAILS = """() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    let asked = 0;
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+        if (asked++) throw new DOMException("", "NotReadableError");
+        return ask(wanted);
+    };
+    navigator.mediaDevices.enumerateDevices = async () => [{ kind: "videoinput" }, { kind: "videoinput" }];
+}"""
+
+
+@pytest.mark.parametrize("name", ["", "teach.html"])
+def test_a_lens_that_does_not_open_closes_the_camera(make_app, open_page, name):
+    with served(make_app("seq")) as url:
+        page = open_page(url, name)
+        page.evaluate(SECOND_LENS_FAILS)
+        page.click("#camera")
+        page.click("#turn")
+        said(page, "相机打不开：别的程序正在用它")
+        assert page.inner_text("#camera") == "用相机" and not page.is_visible("#turn") and page.is_visible("#empty")
+
+
+def test_the_server_can_be_started_again_at_once(make_app):
+    with served(make_app("seq")) as url:
+        urllib.request.urlopen(url).read()
+        port = int(url.rsplit(":", 1)[1].strip("/"))
+    new_server(make_app("seq"), port=port).server_close()
+
+
+def test_a_read_only_course_makes_an_app_that_can_be_written(trained, litertjs_packages, tmp_path, monkeypatch):
+    page_dir = shutil.copytree(hello_web_page.PAGE_DIR, tmp_path / "page")
+    for path in [*page_dir.iterdir(), page_dir]:
+        path.chmod(path.stat().st_mode & ~0o222)
+    monkeypatch.setattr(hello_web_page, "PAGE_DIR", page_dir)
+    hello_web_page.main([str(trained("seq")), "--out", str(tmp_path / "app")])
+    made = tmp_path / "app"
+    assert all(path.stat().st_mode & stat.S_IWRITE for path in [made, *made.rglob("*")])
+    for path in [page_dir, *page_dir.iterdir()]:
+        path.chmod(path.stat().st_mode | stat.S_IWRITE)
+
+
 def test_the_folder_is_the_app(make_app, trained):
     app = make_app("seq")
     about = json.loads((app / "app.json").read_text(encoding="utf-8"))
@@ -437,6 +522,9 @@ def test_an_old_app_is_replaced_and_another_folder_is_not_touched(make_app, trai
     (app / "app.js").write_text("旧的", encoding="utf-8")
     hello_web_page.main([str(trained("seq")), "--out", str(app)])
     assert (app / "app.js").read_bytes() == (hello_web_page.PAGE_DIR / "app.js").read_bytes()
+    (app / "samples" / "我的.jpg").touch()
+    with pytest.raises(UserError, match="samples/我的.jpg.*弄丢"):
+        hello_web_page.main([str(trained("seq")), "--out", str(app)])
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "diary.txt").write_text("私人", encoding="utf-8")

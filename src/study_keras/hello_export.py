@@ -63,7 +63,8 @@ def parse_arguments(argv):
 def target_folder(out):
     """要写进的文件夹；已有的要是以前的导出，以免删掉别的东西。"""
     target = absolute(out)
-    written = {certificate.FILE, certificate.KEPT, *FORMATS}
+    names = ("labels.txt", "README.md", "photo.jpg", "model.tflite", "model.onnx", "saved_model/*")
+    written = {certificate.FILE, certificate.KEPT, *(f"{format}/{name}" for format in FORMATS for name in names)}
     refuse_foreign(target, certificate.FILE, written, "导出的文件夹", "请用 --out 换一个，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -145,12 +146,19 @@ def int8(photos):
     def configure(converter):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: (
-            [checked_pixels(photo)[None].astype(np.float32)] for photo in photos
+            [_with_extremes(checked_pixels(photo))[None].astype(np.float32)] for photo in photos
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
 
     return configure
+
+
+def _with_extremes(pixels):
+    """左上角两点换成 0 与 255：照片都偏暗时，定出的范围也要是整个 [0, 255]，uint8 像素才能原样交给模型。"""
+    pixels = pixels.copy()
+    pixels[0, :2] = [[0], [255]]
+    return pixels
 
 
 def export(format, model, labels, folder, training):
@@ -279,6 +287,8 @@ def main(argv=None):
         target = target_folder(args.out)
         formats = usable(args.formats)
         photos = held_out.find(folder, args.images_dir)
+        if "litert-int8" in formats and not photos.training:
+            raise UserError("训练照片都不在了，定不了 int8 的数值范围。请放回来，或用 --formats 去掉 litert-int8。")
         with folder_written_aside(target) as out:
             rows = export_all(out, formats, folder, photos)
         report(rows, target)

@@ -16,7 +16,6 @@ import json
 import math
 import sys
 from contextlib import nullcontext, redirect_stdout
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -33,7 +32,7 @@ from toolbox.photo_check.show import as_json, print_findings
 from toolbox.photos.folder import class_folders, find_root
 from toolbox.photos.walk import Walk
 from toolbox.terminal import packages
-from toolbox.terminal.arguments import ArgumentParser
+from toolbox.terminal.arguments import ArgumentParser, text_file
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.run import run_main
 from toolbox.terminal.tensorflow_start import preload_tensorflow
@@ -170,7 +169,7 @@ def parse_arguments(argv):
         "--weights", default="auto", metavar="W", help="--labels 用的基础模型的权重：auto、imagenet、torchvision 或 .h5"
     )
     add("--format", choices=["table", "json"], default="table", help="结果写成表，或 JSON")
-    add("--page", type=Path, metavar="FILE", help="另写一个带缩略图的网页，一个文件，离线能看")
+    add("--page", type=text_file, metavar="FILE", help="另写一个带缩略图的网页，一个文件，离线能看")
     add("--move-to", metavar="DIR", help="把 --findings 选的或 --apply 清单里的文件移到这里（从不删除），并写日志")
     add("--findings", nargs="+", choices=MOVABLE, metavar="KIND", help=f"移走哪几种发现：{' '.join(MOVABLE)}")
     add("--apply", metavar="LIST", help="照改动清单（第 5 课的报告里下载的 JSON）移走、改标签，要同时给 --move-to")

@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 from collections import Counter
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # 每个核已有自己的线程；NumPy 再分线程，只会空转着抢 CPU
 
@@ -24,7 +23,7 @@ from toolbox.prediction.rows import FORMATS, NONE_OF_THESE, new_writer, row_of
 from toolbox.prediction.sources import Source, Sources
 from toolbox.prediction.watch import arriving
 from toolbox.predictor import Predictor
-from toolbox.terminal.arguments import ArgumentParser, positive_int
+from toolbox.terminal.arguments import ArgumentParser, positive_int, text_file
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import OUTPUT_DIR, absolute, written_aside
@@ -44,12 +43,12 @@ def parse_arguments(argv):
     add("inputs", nargs="*", metavar="照片", help=f"{photos}；前面可以写模型文件夹，不写就用 output/ 里最新的")
     add("--top", type=positive_int, default=3, metavar="N", help="写出概率最大的几个类别")
     add("--format", choices=FORMATS, help="表格、CSV、JSON、每行一个的 JSON；不给就看 --out 的后缀，再不然是表格")
-    add("--out", type=Path, metavar="FILE", help="写进这个文件，不显示在屏幕上；CSV 在 Excel 里中文不会乱")
+    add("--out", type=text_file, metavar="FILE", help="写进这个文件，不显示在屏幕上；CSV 在 Excel 里中文不会乱")
     add("--sort-into", metavar="DIR", help="把照片复制进 DIR 里各个类别的文件夹，记下每一步")
     add("--move", action="store_true", help="--sort-into 时移动，而不是复制")
     add("--undo", metavar="LOG", help="撤销一次 --sort-into，LOG 是它写的记录")
     add("--watch", metavar="DIR", help="盯着这个文件夹，来一张认一张，直到 Ctrl-C")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     only_models = args.undo and all(map(model_folder_reader.looks_like_one, args.inputs))  # 前面写了模型文件夹的不算
     if args.undo and (args.sort_into or args.watch or args.out or not only_models):
         parser.error("--undo 只撤销，不与照片、--sort-into、--watch、--out 一起用")
@@ -153,6 +152,8 @@ def undo(log):
     for reason in kept:
         print(f"没有动：{visible(reason)}", file=sys.stderr)
     print("，".join(said) + "。")
+    if kept:
+        raise UserError(f"{len(kept)} 个没有收回，原因见上。处理之后可以再撤销一次，收回过的不受影响。")
 
 
 def report(counts, photos):

@@ -54,7 +54,8 @@ def parse_arguments(argv):
 def target_folder(out):
     """应用要写进的文件夹；已有的要是以前做的应用，以免删掉别的东西。"""
     target = absolute(out)
-    written = {ABOUT_FILE, WEIGHTS_FILE, model_folder.LITERT_FILE, "litert", "samples", *os.listdir(PAGE_DIR)}
+    written = {ABOUT_FILE, WEIGHTS_FILE, model_folder.LITERT_FILE, "litert/*", *os.listdir(PAGE_DIR)}
+    written |= {f"samples/{number + 1}.jpg" for number in range(SAMPLES * len(drawn_flowers.CLASS_NAMES))}
     refuse_foreign(target, ABOUT_FILE, written, "网页应用", "请用 --out 换一个文件夹，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -120,7 +121,8 @@ def build(app, folder, packages):
     """
     head = head_layers(model_folder.load_keras_model(folder / model_folder.MODEL_FILE))
     knowledge = none_of_these.load(folder)
-    shutil.copytree(PAGE_DIR, app, dirs_exist_ok=True)
+    for name in os.listdir(PAGE_DIR):  # 只抄内容：课程的文件可能是只读的
+        shutil.copyfile(PAGE_DIR / name, app / name)
     shutil.copyfile(folder / model_folder.LITERT_FILE, app / model_folder.LITERT_FILE)
     litertjs.unpack(packages, app / "litert")
     about = describe(folder, head, knowledge, paint_samples(app / "samples"))

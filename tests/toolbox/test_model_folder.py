@@ -136,6 +136,12 @@ def test_other_peoples_folders_are_never_replaced(tmp_path):
         pass
     assert (tmp_path / "m" / "论文.txt").read_text(encoding="utf-8") == "重要"
     (tmp_path / "m" / "论文.txt").unlink()
+    for place in ("logs", "report", "新建"):  # 里层的也一样
+        (tmp_path / "m" / place).mkdir()
+        (tmp_path / "m" / place / "我的.png").touch()
+        with pytest.raises(UserError, match=f"{place}/我的.png.*弄丢"), model_folder.writing(tmp_path, "m"):
+            pass
+        (tmp_path / "m" / place / "我的.png").unlink()
     for name in ("Thumbs.db", ".DS_Store", "._labels.txt", "@eaDir", ".~lock.predictions.csv#", "~$x.csv"):
         (tmp_path / "m" / name).touch()  # 系统与别的程序顺手放的不算
     write_something(tmp_path, text="2")

@@ -6,6 +6,7 @@ import numpy as np
 
 from toolbox.export import runtimes
 from toolbox.litert_model import CLEAR_LEAD, differing
+from toolbox.model_folder_reader import LABELS_FILE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import read_arrays, read_json, write_json
@@ -30,6 +31,7 @@ def row(format, folder, measured, expected, true):
     probabilities, milliseconds, memory = measured
     best, right = probabilities.argmax(axis=1), expected.argmax(axis=1)
     path = Path(folder) / runtimes.FILES[format]
+    labels = Path(folder) / LABELS_FILE  # 类别的名字也不能变
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return {
         "photos": len(true),
@@ -41,7 +43,7 @@ def row(format, folder, measured, expected, true):
         "milliseconds_a_photo": round(milliseconds, 2),
         "peak_memory_mb": memory,
         "runtime": runtimes.runtime_name(format),
-        "sha256": {file.relative_to(folder).as_posix(): sha256_of(file) for file in sorted(files)},
+        "sha256": {file.relative_to(folder).as_posix(): sha256_of(file) for file in sorted({*files, labels})},
     }
 
 

@@ -38,9 +38,11 @@ class HeldOut:
 
     def write_pixels(self, path):
         """把各张的像素写进 path：.npy，uint8 (n, 224, 224, 3)，与训练时读法相同；占的内存与张数无关。"""
-        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(self.photos), *IMAGE_SIZE, 3))
-        for row, photo in enumerate(map_in_threads(checked_pixels, self.photos)):
-            pixels[row] = photo
+        shape = (len(self.photos), *IMAGE_SIZE, 3)
+        with open(path, "wb") as file:  # 不用内存映射：磁盘满了，写它的进程会被系统杀掉
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for pixels in map_in_threads(checked_pixels, self.photos):
+                file.write(np.ascontiguousarray(pixels).data)
 
 
 def find(folder, images_dir=None):

@@ -13,19 +13,19 @@ from toolbox.terminal.files import temporary_folder
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
 
-VERSION = 1  # 改了查什么、怎样量，就加一：旧的结果不再能用
+VERSION = 2  # 改了查什么、怎样量，就加一：旧的结果不再能用
 _TABLE = """
 CREATE TABLE IF NOT EXISTS photos (
-    id INTEGER PRIMARY KEY, name BLOB UNIQUE, class INTEGER, part TEXT, size INTEGER, mtime INTEGER,
+    id INTEGER PRIMARY KEY, name BLOB UNIQUE, class INTEGER, part TEXT, size INTEGER, state TEXT,
     seen INTEGER, checked INTEGER, reason TEXT, sha256 TEXT, print BLOB, notes TEXT,
     width INTEGER, height INTEGER, brightness REAL, sharpness REAL, leader TEXT, scene INTEGER
 )
 """
 _NOTE_FILE = """
-INSERT INTO photos (name, class, part, size, mtime, seen, checked) VALUES (?, ?, ?, ?, ?, 1, 0)
+INSERT INTO photos (name, class, part, size, state, seen, checked) VALUES (?, ?, ?, ?, ?, 1, 0)
 ON CONFLICT (name) DO UPDATE SET
-    checked = checked AND reason IS NULL AND size = excluded.size AND mtime = excluded.mtime,
-    class = excluded.class, part = excluded.part, size = excluded.size, mtime = excluded.mtime, seen = 1
+    checked = checked AND reason IS NULL AND state = excluded.state,
+    class = excluded.class, part = excluded.part, size = excluded.size, state = excluded.state, seen = 1
 """
 _KEEP = """
 UPDATE photos SET checked = 1, leader = NULL, scene = NULL, reason = ?, sha256 = ?, print = ?, notes = ?,
@@ -36,7 +36,7 @@ UPDATE photos SET checked = 1, leader = NULL, scene = NULL, reason = ?, sha256 =
 class Results:
     """一个照片文件夹逐张检查的结果。
 
-    名字（name）是相对于照片文件夹的路径，用 / 分隔；类别是它在类别名单里的序号。文件的大小与修改时间都没有变，
+    名字（name）是相对于照片文件夹的路径，用 / 分隔；类别是它在类别名单里的序号。文件没有变（见 _state），
     以前的结果就直接用；以前读不出来的每次都重查（可能刚装了读它的包）。
     """
 
@@ -148,12 +148,15 @@ def _connect(path):
 
 
 def _state(path):
-    """(大小, 修改时间)；读不到的每次都算变了。"""
+    """(大小, 认得出它变没变的文字)；读不到的每次都算变了。
+
+    只看大小与修改时间不够：两张一样大、时间相同的（解压出来的 BMP）换了名字，看不出来。
+    """
     try:
         status = path.stat()
     except OSError:
         return -1, None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _row(number, result):

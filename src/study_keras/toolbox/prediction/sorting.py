@@ -1,5 +1,6 @@
 """把照片按认出的类别整理进各个文件夹，记下每一步，可以撤销。从不覆盖已有的文件；中途被杀也不丢一张照片。"""
 
+import itertools
 import os
 import re
 import time
@@ -15,6 +16,7 @@ from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import remove, transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
+_LONGEST_NAME = 255  # 字节；各个文件系统都容得下
 UNDONE = "（已撤销）"
 
 
@@ -77,14 +79,18 @@ def _folder_names(labels):
         name = _FORBIDDEN.sub("_", label) or "_"
         name = f"_{name}" if trouble(name) or name.startswith(".") else name
         taken = {other.casefold() for other in names.values()}
-        names[label] = name if name.casefold() not in taken else f"{name}_{len(names)}"
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        names[label] = next(each for each in itertools.chain([name], numbered) if each.casefold() not in taken)
     return names
 
 
 def _free_names(folder, path):
     yield folder / path.name
-    for i in range(2, 100_000):
-        yield folder / f"{path.stem} ({i}){path.suffix}"
+    for i in itertools.count(2):
+        stem, ending = path.stem, f" ({i}){path.suffix}"
+        while len(os.fsencode(stem + ending)) > _LONGEST_NAME:
+            stem = stem[:-1]
+        yield folder / (stem + ending)
 
 
 def undo(log):
@@ -98,7 +104,9 @@ def undo(log):
     undone, gone, kept = 0, 0, []
     for entry in reversed(entries):
         source, target = Path(entry["from"]), log.parent / entry["to"]
-        if not target.is_file():
+        if not target.is_file() and entry["moved"] and not source.is_file():
+            kept.append(f"{entry['to']}：哪里都找不到")
+        elif not target.is_file():
             gone += 1
         elif sha256_of(target) != entry["sha256"]:
             kept.append(f"{entry['to']}：整理之后内容变了")

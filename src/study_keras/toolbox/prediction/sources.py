@@ -1,5 +1,6 @@
 """命令行上写的各种“照片”：文件、文件夹、通配符、网址、标准输入里的清单，逐张找出来。"""
 
+import codecs
 import errno
 import glob
 import locale
@@ -46,11 +47,20 @@ class Source:
 
 
 def _decoded(line):
-    """清单的一行。Windows 的命令行给出的不是 UTF-8，而是系统自己的编码，如 GBK。"""
+    """清单的一行。Windows 的命令行给出的不是 UTF-8，而是系统自己的编码，如 GBK；有的字两种都说得通，看哪个文件在。"""
+    line = line.strip(b"\r\n").removeprefix(codecs.BOM_UTF8)
+    local = line.decode(locale.getencoding(), errors="replace")
     try:
-        return os.fsdecode(line)
+        text = os.fsdecode(line)
     except UnicodeDecodeError:
-        return line.decode(locale.getencoding(), errors="replace")
+        return local
+    return local if os.path.lexists(local) and not os.path.lexists(text) else text
+
+
+def _outermost(names):
+    """去掉已在别的文件夹之下的：** 既给出文件夹，又给出里面的文件，不能算两次。"""
+    folders = {Path(name) for name in names if os.path.isdir(name)}
+    return [name for name in names if folders.isdisjoint(Path(name).parents)]
 
 
 def is_linked(path):
@@ -76,7 +86,7 @@ class Sources:
         for text in self.inputs:
             if text == "-":
                 for line in sys.stdin.buffer:
-                    line = _decoded(line).strip("\r\n\ufeff")
+                    line = _decoded(line)
                     yield from self._expand(line) if line else ()
             else:
                 yield from self._expand(text)
@@ -98,7 +108,7 @@ class Sources:
         elif exists:
             yield Source(str(path), linked=path.is_symlink())
         elif glob.has_magic(text):  # Windows 的命令行不展开通配符
-            found = sorted(glob.glob(str(path), recursive=True))
+            found = _outermost(sorted(glob.glob(str(path), recursive=True)))
             for name in found:
                 yield from self._expand(name)
             if not found:

@@ -22,7 +22,7 @@ def arriving(folder, seconds=SECONDS):
     folder = absolute(folder)
     if not folder.is_dir():
         raise UserError(f"--watch {visible(folder)} 不是文件夹。请检查路径。")
-    done, unseen = _look(folder)
+    (done, unseen), identity = _look(folder), _identity(folder)
     never_seen = set(unseen)  # 一次也没有看清的：看清时里面有的，就是开始时有的
     print(f"盯着 {visible(folder)}，来一张认一张；按 Ctrl-C 结束。", file=sys.stderr, flush=True)
     before = dict(done)
@@ -30,6 +30,8 @@ def arriving(folder, seconds=SECONDS):
         time.sleep(seconds)
         unseen_before = unseen
         now, unseen = _look(folder)
+        if _identity(folder) != identity:  # 如网络硬盘断开了，原处是个空文件夹
+            unseen |= never_seen | {folder}
         if unseen and not unseen_before:
             print(f"现在看不全 {visible(folder)}，接着等；原来就有的不会当成新来的。", file=sys.stderr)
         for place in never_seen - unseen:
@@ -41,6 +43,15 @@ def arriving(folder, seconds=SECONDS):
             done = {path: state for path, state in done.items() if path in now}
         before = now
         yield [Source(path, linked=is_linked(path)) for path in steady]
+
+
+def _identity(folder):
+    """是不是原来那个文件夹；已经没有了就是 None。"""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _look(folder):

@@ -1,9 +1,11 @@
 """命令行选项：中文帮助（注明默认值），出错时只有一行中文，退出码 2。"""
 
 import argparse
+import mimetypes
 import os
 import re
 import sys
+from pathlib import Path
 
 from toolbox.terminal.files import PROJECT_DIR
 from toolbox.terminal.text import visible, wrapped
@@ -114,6 +116,17 @@ def fraction(text):
     if value > 0.5:
         raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {_shown(text)}")
     return value
+
+
+def text_file(text):
+    """argparse 的 type：要写的文件（Path）。已有的别的东西不能被它换掉：文件夹、设备；照片的名字多半是漏写了文件名。"""
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} 是文件夹，这里要写一个文件的名字")
+    if os.path.exists(text) and not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} 不是普通的文件")
+    if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
+        raise argparse.ArgumentTypeError(f"{_shown(text)} 是照片的名字，写进去就把照片换掉了")
+    return Path(text)
 
 
 def _number(text, kind, smallest, largest=_LARGEST):

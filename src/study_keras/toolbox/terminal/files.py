@@ -1,5 +1,6 @@
 """文件与文件夹：课程的几个固定位置，写在旁边再改名，不换掉别人的东西，SHA-256。"""
 
+import fnmatch
 import hashlib
 import itertools
 import os
@@ -117,12 +118,12 @@ def refuse_foreign(target, mark, written, kind, remedy):
     Args:
         target: 文件夹；没有、是空的都行。
         mark: 课程写的文件夹里必有的文件。
-        written: 课程会写在里面的各个名字；None 表示不看有没有别的。
+        written: 课程会写在里面的，同 foreign_names；None 表示不看有没有别的。
         kind: 它该是什么，如“模型文件夹”。
         remedy: 该怎么办，一句话。
 
     Raises:
-        UserError: target 是文件，没有 mark，或有不在 written 里的名字。
+        UserError: target 是文件，没有 mark，或有课程不会写的东西。
     """
     if target.is_file():
         raise UserError(f"{visible(target)} 是一个文件，不是{kind}。{remedy}")
@@ -134,14 +135,27 @@ def refuse_foreign(target, mark, written, kind, remedy):
 
 
 def foreign_names(folder, written):
-    """folder 里不在 written 中的名字，排好序；系统与别的程序顺手放的、写了一半的不算，没有 folder 就是空的。"""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    return sorted(
-        name for name in names if name not in written and not is_leftover(name) and not _LEFT_BY_OTHERS.fullmatch(name)
-    )
+    """folder 里（连同各层子文件夹）课程不会写的文件，相对路径，排好序；没有 folder 就是空的。
+
+    Args:
+        written: 课程会写的相对路径，用 / 分隔，可以有通配符（* 也代表 /）。系统与别的程序顺手放的、写了一半的不算。
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=_unless_missing):
+        inside = Path(place).relative_to(folder)
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        folders[:] = filter(_somebodys, folders)
+        found += [(inside / name).as_posix() for name in filter(_somebodys, files + links)]
+    return sorted(path for path in found if not any(fnmatch.fnmatchcase(path, pattern) for pattern in written))
+
+
+def _unless_missing(error):
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _somebodys(name):
+    return not is_leftover(name) and not _LEFT_BY_OTHERS.fullmatch(name)
 
 
 def _flush_folder(folder):

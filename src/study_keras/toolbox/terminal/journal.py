@@ -3,7 +3,7 @@
 import json
 import os
 
-_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # 不是 UTF-8 的文件名也写得下
+_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}  # 以前的记录把不是 UTF-8 的文件名原样写着
 
 
 def new_journal(path):
@@ -13,7 +13,10 @@ def new_journal(path):
 
 def write_step(journal, step):
     """记一步（字典）；返回时已在磁盘上。"""
-    journal.write(json.dumps(step, ensure_ascii=False) + "\n")
+    line = json.dumps(step, ensure_ascii=False)
+    if any("\ud800" <= character <= "\udfff" for character in line):  # Windows 的文件名里可以有写不成 UTF-8 的半个字
+        line = json.dumps(step)
+    journal.write(line + "\n")
     journal.flush()
     os.fsync(journal.fileno())
 

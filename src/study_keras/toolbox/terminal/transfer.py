@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from toolbox.terminal.leftovers import aside_of
@@ -17,7 +18,7 @@ def transfer(source, target, move):
     """
     mode = os.stat(source).st_mode
     if move and _linked(source, target):
-        remove(source)
+        _remove_moved(source, target)
         _keep_read_only(target, mode)
         return
     aside = aside_of(target.with_name(target.name[:40]))  # 加上临时的前后缀，名字也不会太长
@@ -26,7 +27,8 @@ def transfer(source, target, move):
             shutil.copyfileobj(read, write)
             write.flush()
             os.fsync(write.fileno())
-        shutil.copystat(source, aside)
+        with suppress(OSError):  # 有的网络硬盘、手机不让改时间与权限
+            shutil.copystat(source, aside)
         if not _linked(aside, target):  # 这个文件系统没有硬链接
             if target.exists():
                 raise FileExistsError(str(target))
@@ -36,7 +38,16 @@ def transfer(source, target, move):
             remove(aside)
     _keep_read_only(target, mode)
     if move:
+        _remove_moved(source, target)
+
+
+def _remove_moved(source, target):
+    """移动的最后一步：删掉旧的。删不掉（不让写的文件夹；Windows 上正被别的程序开着）就收回新的，像没有动过。"""
+    try:
         remove(source)
+    except OSError:
+        remove(target)
+        raise
 
 
 def remove(path):

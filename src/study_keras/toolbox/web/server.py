@@ -1,6 +1,7 @@
 """在本机打开一个文件夹的网页：标准库的服务器，只给这个文件夹里的文件，不列目录。"""
 
 import http.server
+import os
 import socket
 from functools import partial
 
@@ -32,7 +33,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
-    allow_reuse_address = False  # Windows 上“重用”会让两个程序占同一个端口
+    allow_reuse_address = os.name != "nt"  # 结束后马上再开，端口还没有放开；Windows 上的“重用”却让两个程序占同一个
 
     def handle_error(self, request, client_address):
         """浏览器半路走了，不必说。"""

@@ -102,14 +102,17 @@ async function answerFile(file, row) {
     const began = performance.now();
     const { bitmap, shrink, note } = await decodePhoto(file);
     const { width, height } = bitmap;
-    showPhoto(bitmap);
-    element("map").hidden = true;
+    if (turn === current) {
+      showPhoto(bitmap);
+      element("map").hidden = true;
+    }
     const answer = await ask(model, bitmap, width, height, shrink);
     bitmap.close();
-    if (turn !== current) return;
     text = sentence(model, answer);
-    showAnswer(model, answer, Math.round(performance.now() - began), note && `${note}。`);
-    await showMap(model, answer, turn);
+    if (turn === current) {
+      showAnswer(model, answer, Math.round(performance.now() - began), note && `${note}。`);
+      await showMap(model, answer, turn);
+    }
   } catch (error) {
     text = reasonOf(error);
     if (turn === current) clearAnswer(`${visible(file.name)} ${text}。`);
@@ -168,7 +171,7 @@ async function openCamera(turned = false) {
   try {
     if (!(await camera.open(turned))) return;
   } catch (error) {
-    closeCamera();
+    closeCamera(turned || camera.isOpen); // 换镜头时，原来的已经关了
     say(`相机打不开：${error.message}`, true);
     return;
   }
@@ -186,8 +189,7 @@ async function openCamera(turned = false) {
   });
 }
 
-function closeCamera() {
-  const wasOpen = camera.isOpen;
+function closeCamera(wasOpen = camera.isOpen) {
   camera.close(); // 还在等允许的，也作废
   if (!wasOpen) return;
   for (const id of ["video", "shoot", "turn", "result"]) element(id).hidden = true;
@@ -198,6 +200,7 @@ function closeCamera() {
 }
 
 async function shoot() {
+  if (!camera.isOpen) return; // 正在换镜头
   const photo = await camera.photo();
   await take([new File([photo], "刚拍的照片")]);
 }

@@ -78,8 +78,16 @@ class Model {
   }
 
   loadExtras() {
-    this.extras ??= fetchOk("weights.bin").then(async (response) => unpack(await response.arrayBuffer(), this.about));
+    this.extras ??= this.fetchExtras().catch((error) => {
+      this.extras = null; // 下一张照片再取
+      throw error;
+    });
     return this.extras;
+  }
+
+  async fetchExtras() {
+    const response = await fetchOk("weights.bin");
+    return unpack(await response.arrayBuffer(), this.about);
   }
 }
 

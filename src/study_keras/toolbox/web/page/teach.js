@@ -183,8 +183,11 @@ function showAnswer(features) {
   showBars(head.names, probabilities);
 }
 
-async function toggleCamera() {
-  if (!camera.isOpen) return openCamera();
+function toggleCamera() {
+  return camera.isOpen ? closeCamera() : openCamera();
+}
+
+function closeCamera() {
   camera.close();
   element("turn").hidden = true;
   element("empty").hidden = false;
@@ -196,6 +199,7 @@ async function openCamera(turned = false) {
   try {
     if (!(await camera.open(turned))) return false;
   } catch (error) {
+    if (turned || camera.isOpen) closeCamera(); // 换镜头时，原来的已经关了
     say(`相机打不开：${error.message}。可以选照片。`, true);
     return false;
   }
