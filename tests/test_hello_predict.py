@@ -1,6 +1,7 @@
 """第 4 课：真的运行 main()。小模型没有训练过，只看文件、次序、格式与退出码；认得对不对，看真正训练过的。"""
 
 import csv
+import errno
 import io
 import itertools
 import json
@@ -380,6 +381,20 @@ def test_a_photo_that_cannot_be_taken_away_is_not_moved_by_half(photos, tmp_path
     with pytest.raises(PermissionError):
         transfer.transfer(photos / "a.jpg", tmp_path / "b.jpg", move=True)
     assert (photos / "a.jpg").exists() and not (tmp_path / "b.jpg").exists()
+
+
+def test_a_name_the_disk_does_not_allow_stops_only_that_photo(run, photos, tmp_path, monkeypatch):
+    """exFAT 上的文件名不能有冒号。"""
+    save_jpeg(photos / "12:30.jpg", seed=5)
+
+    def exfat(source, target, move):
+        if ":" in target.name:
+            raise OSError(errno.EINVAL, "Invalid argument", str(target))
+        transfer.transfer(source, target, move)
+
+    monkeypatch.setattr(sorting, "transfer", exfat)
+    code, _, err = run(photos, "--sort-into", tmp_path / "整理好")
+    assert code == 0 and "没有整理：" in err and "12:30.jpg：那里的磁盘不容许这个名字" in err and "整理了 3 张" in err
 
 
 def test_a_name_as_long_as_names_can_be_still_gets_a_number(photos, tmp_path):

@@ -24,7 +24,6 @@ from toolbox.prediction.sources import Source, Sources
 from toolbox.prediction.watch import arriving
 from toolbox.predictor import Predictor
 from toolbox.terminal.arguments import ArgumentParser, positive_int, text_file
-from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import OUTPUT_DIR, absolute, written_aside
 from toolbox.terminal.run import run_main
@@ -117,45 +116,6 @@ def writing_answers(args, labels):
         text.detach()  # 文件由 written_aside 来关
 
 
-@contextlib.contextmanager
-def sorting_into(folder, labels, move):
-    """给出整理照片的函数；没有 --sort-into 就什么也不做。"""
-    if folder is None:
-        yield lambda source, row: None
-        return
-    sorter = sorting.Sorter(folder, labels, move)
-
-    def put(source, row):
-        if source.path is None:
-            print(f"没有整理：{visible(source.file)}：来自网址", file=sys.stderr)
-            return
-        if move and source.linked:  # 移走的会是链接那一头的文件
-            print(f"没有整理：{visible(source.file)}：经过链接，不移动", file=sys.stderr)
-            return
-        if not os.path.lexists(source.path):  # 认完才不见的
-            print(f"没有整理：{visible(source.file)}：已经不在了", file=sys.stderr)
-            return
-        with disk_errors(folder, "用 --sort-into 换一个地方"):
-            sorter.put(source.path, row["answer"])
-
-    try:
-        yield put
-    finally:
-        sorter.close()
-        if sorter.log:
-            again = command("hello_predict.py", "--undo", sorter.log)
-            print(f"整理了 {sorter.count} 张；要撤销，请运行 {again}", file=sys.stderr)
-
-
-def undo(log):
-    said, kept = sorting.undo(log)
-    for reason in kept:
-        print(f"没有动：{visible(reason)}", file=sys.stderr)
-    print("，".join(said) + "。")
-    if kept:
-        raise UserError(f"{len(kept)} 个没有收回，原因见上。处理之后可以再撤销一次，收回过的不受影响。")
-
-
 def report(counts, photos):
     """认了几张、读不出来几张、略过了什么；都写在标准错误上，不混进答案里。"""
     total = sum(counts.values())
@@ -168,17 +128,17 @@ def report(counts, photos):
 def main(argv=None):
     args = parse_arguments(argv)
     if args.undo:
-        return undo(args.undo)
+        return sorting.report_undo(args.undo)
     predictor, inputs = choose_model(args.inputs)
     photos = find_photos(args, inputs)
     counts = Counter()
     writing = writing_answers(args, predictor.labels)
-    with writing as answers, sorting_into(args.sort_into, predictor.labels, args.move) as sort:
+    with writing as answers, sorting.sorting_into(args.sort_into, predictor.labels, args.move) as sort:
         for sources in photos:
             for source, answer in recognize(predictor, sources, counts):
                 row = row_of(source.file, answer, args.top)
                 answers.write(row)
-                sort(source, row)
+                sort(source, row["answer"])
         if not counts:  # 在这里出错，--out 原来的文件就留着
             report(counts, photos)
             raise UserError("一张照片也没有找到。请检查路径。")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conftest import save_jpeg
-from toolbox.photos import check
+from toolbox.photos import check, walk
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import read_file
 from toolbox.photos.split import split_photos
@@ -148,6 +148,21 @@ def test_links_are_followed_once(photo_dir, tmp_path, capsys):
     assert "另一处" in found["roses/邻居"] and "另一张" in found["roses/邻居.jpg"] and len(found) == 6
     folder.report()
     assert "跟着链接读了 lilies" in capsys.readouterr().out
+
+
+@needs_links
+def test_a_junction_of_windows_is_a_link_too(photo_dir, monkeypatch):
+    """Windows 的 junction 不说自己是链接（is_symlink 为假），却通到别处。"""
+    (photo_dir / "roses" / "邻居").symlink_to(photo_dir / "daisy")
+
+    class Junction:
+        def __init__(self, entry):
+            self.name, self.stat, self.is_symlink = entry.name, entry.stat, lambda: False
+
+    scandir = os.scandir
+    monkeypatch.setattr(walk.os, "scandir", lambda folder: map(Junction, scandir(folder)))
+    folder = open_folder(photo_dir)
+    assert len(folder.photos) == 36 and "另一处" in reasons(folder)["roses/邻居"]
 
 
 @needs_links

@@ -84,7 +84,8 @@ class Walk:
         except OSError as error:
             self.problems.append((folder, f"{UNREADABLE_FOLDER}：{error.strerror or error}"))
             return [], []
-        self._entered.add(os.path.realpath(folder))
+        real = os.path.realpath(folder)
+        self._entered.add(real)
         _refuse_model_folder(folder, {entry.name for entry in entries})
         folders, files = [], []
         for entry in entries:
@@ -93,7 +94,8 @@ class Walk:
             if mode is None:
                 continue
             if stat.S_ISDIR(mode):
-                folders += [path] if self._may_enter(path, entry.is_symlink()) else []
+                linked = os.path.realpath(path) != os.path.join(real, entry.name)  # Windows 的 junction 也算
+                folders += [path] if self._may_enter(path, linked) else []
             elif not stat.S_ISREG(mode):
                 self.problems.append((path, "不是普通文件（是管道、设备之类）"))
             elif not entry.is_symlink() or self._may_use(path):

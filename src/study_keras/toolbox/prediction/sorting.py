@@ -1,14 +1,18 @@
 """把照片按认出的类别整理进各个文件夹，记下每一步，可以撤销。从不覆盖已有的文件；中途被杀也不丢一张照片。"""
 
+import errno
 import itertools
 import os
 import re
+import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from toolbox.photos.names import trouble
 from toolbox.prediction.rows import NONE_OF_THESE
-from toolbox.terminal.errors import UserError
+from toolbox.terminal.commands import command
+from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, sha256_of
 from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
@@ -18,6 +22,49 @@ from toolbox.terminal.transfer import remove, transfer
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 _LONGEST_NAME = 255  # 字节；各个文件系统都容得下
 UNDONE = "（已撤销）"
+
+
+@contextmanager
+def sorting_into(folder, labels, move):
+    """给出整理一张的函数 put(Source, 它的答案)，整理不了的说出来；最后说整理了几张、怎样撤销。
+
+    Args:
+        folder: 整理进哪里；None 就什么也不做。
+        labels, move: 同 Sorter。
+    """
+    if folder is None:
+        yield lambda source, answer: None
+        return
+    sorter = Sorter(folder, labels, move)
+
+    def put(source, answer):
+        problem = _why_not(source, move)
+        if problem is None:
+            with disk_errors(folder, "用 --sort-into 换一个地方"):
+                try:
+                    sorter.put(source.path, answer)
+                except OSError as error:
+                    if error.errno not in (errno.EINVAL, errno.EILSEQ):
+                        raise
+                    problem = "那里的磁盘不容许这个名字"  # exFAT 的名字里不能有冒号，等等
+        if problem:
+            print(f"没有整理：{visible(source.file)}：{problem}", file=sys.stderr)
+
+    try:
+        yield put
+    finally:
+        sorter.close()
+        if sorter.log:
+            again = command("hello_predict.py", "--undo", sorter.log)
+            print(f"整理了 {sorter.count} 张；要撤销，请运行 {again}", file=sys.stderr)
+
+
+def _why_not(source, move):
+    if source.path is None:
+        return "来自网址"
+    if move and source.linked:  # 移走的会是链接那一头的文件
+        return "经过链接，不移动"
+    return None if os.path.lexists(source.path) else "已经不在了"  # 认完才不见的
 
 
 class Sorter:
@@ -91,6 +138,20 @@ def _free_names(folder, path):
         while len(os.fsencode(stem + ending)) > _LONGEST_NAME:
             stem = stem[:-1]
         yield folder / (stem + ending)
+
+
+def report_undo(log):
+    """撤销一次整理，说出结果。
+
+    Raises:
+        UserError: 不是整理记录，或有收不回的。
+    """
+    said, kept = undo(log)
+    for reason in kept:
+        print(f"没有动：{visible(reason)}", file=sys.stderr)
+    print("，".join(said) + "。")
+    if kept:
+        raise UserError(f"{len(kept)} 个没有收回，原因见上。处理之后可以再撤销一次，收回过的不受影响。")
 
 
 def undo(log):
