@@ -40,6 +40,14 @@ def excerpt(path, *names):
     _fenced("\n\n\n".join(found[name] for name in names), "python")
 
 
+def js_function(path, name):
+    """放入 JavaScript 文件 path 里名为 name 的函数，不带 export。"""
+    lines = (PROJECT_DIR / path).read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if f"function {name}(" in line)
+    last = lines.index("}", first)
+    _fenced("\n".join(lines[first : last + 1]).removeprefix("export "), "js")
+
+
 def lines_between(path, start, end):
     """放入 path 里从含 start 的一行到含 end 的一行（都包括在内），去掉共同的缩进。"""
     lines = (PROJECT_DIR / path).read_text(encoding="utf-8").splitlines()

@@ -9,9 +9,9 @@ from toolbox.terminal.errors import UserError
 def set_trainable_from(base, first_layer=None):
     """从名为 first_layer 的层起要训练，它之前的冻结；None 表示全部冻结。批归一化（batch normalization）一律冻结。
 
-    批归一化若可训练，它的移动均值与方差会在每一批上改变，这么少的照片只会把预训练得来的带偏；在 Keras 3 里
-    base(x, training=False) 挡不住，要逐层写 trainable = False。也不能只写 base.trainable = False 再把几层改回
-    True：训练了什么因 Keras 的版本而异（见 docs/pitfalls.md）。
+    批归一化若可训练，训练时用每一批自己的均值与方差，预测时用移动的；步数少，移动的跟不上，训练与预测就成了两个网络。
+    在 Keras 3 里 base(x, training=False) 挡不住，要逐层写 trainable = False。也不能只写 base.trainable = False
+    再把几层改回 True：训练了什么因 Keras 的版本而异（见 docs/pitfalls.md）。
 
     改了以后要重新 compile，已经编译好的训练步骤不会跟着变。
 
