@@ -23,7 +23,6 @@ from toolbox.weights.imagenet_labels import imagenet_labels
 VALIDATION_SPLIT = 0.2
 LEARNING_RATE = 2e-4  # 在验证集上从 1e-3 至 1e-4 选的；Adam 默认的 1e-3 会让各种子相差好几个百分点
 CUT_LAYER = "block_16_project_BN"  # --model model 的切分点，输出 7×7×320
-SUBSETS = {"train": "training", "validation": "validation", "test": "test"}  # 各部分在 ImageDataGenerator 里的名字
 
 
 def parse_arguments(argv):
@@ -63,7 +62,7 @@ def make_generators(folder, args):
         generators[part] = flow_from_folder(
             image_generator,
             folder,
-            subset=SUBSETS[part],
+            subset=part,
             classes=labels,
             class_mode=args.class_mode,
             batch_size=args.batch_size,

@@ -123,7 +123,7 @@ def test_two_drawings_at_once_with_different_seeds_take_turns(small, tmp_path):
 
 def test_what_is_drawn_already_is_used_without_writing(small, monkeypatch):
     monkeypatch.setattr(drawn_flowers, "one_process_at_a_time", None)
-    monkeypatch.setattr(drawn_flowers, "_write", None)
+    monkeypatch.setattr(drawn_flowers, "write_aside", None)
     assert draw_folder(small, 3, seed=7) == small
 
 

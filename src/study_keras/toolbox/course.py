@@ -23,8 +23,12 @@ def add_options(parser, epochs, name, name_help="模型文件夹的名字"):
         epochs: --epochs 的默认值。
         name: --name 的默认值。
     """
-    add_photo_options(parser)
     add = parser.add_argument
+    add("--images-dir", metavar="DIR", help="自己的照片：一个子文件夹一个类别；不给则用 flower_photos，没有就下载")
+    add("--drawn", action="store_true", help="不用照片，立刻用自己画的花")
+    parser.not_together("--images-dir", "--drawn")
+    split = "--images-dir 里已分好 train、val（与 test），照着它划分，不再另分"
+    add("--given-split", action="store_true", help=split)
     sources = "auto、imagenet、torchvision、random 或 .h5 文件"
     add("--weights", default="auto", metavar="W", help=f"基础模型的权重：{sources}")
     add("--epochs", type=positive_int, default=epochs, metavar="N", help="最多训练几轮")
@@ -33,18 +37,6 @@ def add_options(parser, epochs, name, name_help="模型文件夹的名字"):
     add("--output-dir", default=str(OUTPUT_DIR), metavar="DIR", help="模型文件夹写在哪里")
     add("--name", default=name, metavar="NAME", help=name_help)
     add_feature_options(parser)
-
-
-def add_photo_options(parser):
-    """给 parser 添上 --images-dir 与 --drawn。"""
-    parser.add_argument(
-        "--images-dir", metavar="DIR", help="自己的照片：一个子文件夹一个类别；不给则用 flower_photos，没有就下载"
-    )
-    parser.add_argument("--drawn", action="store_true", help="不用照片，立刻用自己画的花")
-    parser.add_argument(
-        "--given-split", action="store_true", help="--images-dir 里已分好 train、val（与 test），照着它划分，不再另分"
-    )
-    parser.not_together("--images-dir", "--drawn")
 
 
 def add_replace(parser):

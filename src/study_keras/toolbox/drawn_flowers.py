@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from toolbox.terminal.arguments import ArgumentParser, positive_int, seed
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, written_aside
+from toolbox.terminal.files import DATA_DIR, write_aside
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.progress import Progress
@@ -121,7 +121,7 @@ def _prepare(folder, per_class, seed):
     """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
     same = _is_stamped(folder, seed)
     if not (folder / STAMP).exists():
-        _write(folder / STAMP, _stamp(seed))
+        write_aside(folder / STAMP, _stamp(seed))
 
     tasks, removed = [], 0
     for class_name in CLASS_NAMES:
@@ -136,7 +136,7 @@ def _prepare(folder, per_class, seed):
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
     if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
-        _write(folder / STAMP, _stamp(seed))
+        write_aside(folder / STAMP, _stamp(seed))
     if removed:
         print(f"{visible(folder)} 里有 {removed} 张以前画的，这次用不着（张数或种子不同，或没有写全），已删去。")
     return tasks
@@ -150,7 +150,7 @@ def _draw(task):
     """画一项任务里的照片，返回张数。在工作进程里运行。"""
     folder, seed, class_name, numbers = task
     for number in numbers:
-        _write(folder / class_name / _file_name(number), jpeg(class_name, number, seed), reproducible=True)
+        write_aside(folder / class_name / _file_name(number), jpeg(class_name, number, seed), reproducible=True)
     return len(numbers)
 
 
@@ -164,11 +164,6 @@ def jpeg(class_name, number, seed=0):
     photo, content = paint(class_name, rng), io.BytesIO()
     photo.save(content, "JPEG", quality=int(rng.integers(60, 93)))
     return content.getvalue()
-
-
-def _write(path, content, **options):
-    with written_aside(path, **options) as file:
-        file.write(content)
 
 
 def save_contact_sheet(folder, file, columns=8, side=104):

@@ -4,11 +4,10 @@ import itertools
 
 from toolbox import model_folder
 from toolbox.photos.folder import photo_list_hash
+from toolbox.photos.split import PARTS
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.records import read_json
 from toolbox.terminal.text import visible
-
-_PARTS = ("train", "validation", "test")
 
 PLACES_AND_WAYS = {  # 说在哪里、怎样算的选项，不决定得到什么模型；照片与权重看内容的哈希
     *("images_dir", "drawn", "weights", "output_dir", "name", "replace", "repeats", "find_lr", "show_layers", "debug"),
@@ -75,7 +74,7 @@ def finished(args, folder, weights):
 def _can_be_reported(metrics):
     """metrics 里有没有 report_repeats 要的每一个数。"""
     try:
-        numbers = [metrics["seed"], *metrics["seconds"].values(), *(metrics[part]["accuracy"] for part in _PARTS)]
+        numbers = [metrics["seed"], *metrics["seconds"].values(), *(metrics[part]["accuracy"] for part in PARTS)]
     except (TypeError, KeyError, AttributeError):
         return False
     return all(isinstance(number, (int, float)) and 0 <= number < 1e10 for number in numbers)
@@ -96,7 +95,7 @@ def report_repeats(args, runs):
     for run in runs:
         accuracies = f"验证 {run['validation']['accuracy']:.4f}，测试 {run['test']['accuracy']:.4f}"
         print(f"种子 {run['seed']}：{accuracies}，用时 {sum(run['seconds'].values()):.0f} 秒")
-    summary = {part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in _PARTS}
+    summary = {part: mean_and_range([run[part]["accuracy"] for run in runs]) for part in PARTS}
     lowest, highest = summary["test"]["lowest"], summary["test"]["highest"]
     print(f"测试准确率：平均 {summary['test']['mean']:.4f}，范围 {lowest:.4f} 至 {highest:.4f}（{len(runs)} 个种子）")
     path = _beside_the_model(args, "repeats.json")

@@ -12,7 +12,7 @@ import numpy as np
 from toolbox.model_folder_reader import load_keras_model
 from toolbox.photos.folder import checked_pixels
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import written_aside
+from toolbox.terminal.files import write_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import map_in_threads
@@ -166,6 +166,5 @@ def convert_file(keras_file, litert_file):
     expected = model.predict(pixels / np.float32(127.5) - 1, verbose=0)
     if len(differing(np.stack([converted(photo)["probabilities"] for photo in pixels]), expected)):
         raise UserError(f"{visible(keras_file)} 转换之后与 Keras 的答案不同。请照 requirements.txt 重装各个包再试。")
-    with written_aside(litert_file) as file:
-        file.write(content)
+    write_aside(litert_file, content)
     return hashlib.sha256(content).hexdigest()

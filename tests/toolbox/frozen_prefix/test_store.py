@@ -20,7 +20,7 @@ from prefix_models import images_of, new_base, photos_in, with_head
 from prefix_worker import RecordedPrefix
 from toolbox import frozen_prefix
 from toolbox.frozen_prefix.store import PrefixStore
-from toolbox.terminal.errors import UserError, from_inside_tensorflow
+from toolbox.terminal.errors import UserError, recognized
 
 WORKER = Path(prefix_worker.__file__)
 
@@ -185,7 +185,7 @@ def test_a_file_that_shrinks_while_in_use_is_not_read_as_something_else(setting,
     for said in ("变短了", "不见了"):  # 训练时由 TensorFlow 的线程来读，错误到了读者眼前仍是这一句
         with pytest.raises(Exception) as failure:
             head.fit(batches, shuffle=False, verbose=0)
-        assert f"{path.name} 在用的时候{said}" in str(from_inside_tensorflow(failure.value))
+        assert f"{path.name} 在用的时候{said}" in str(recognized(failure.value))
         path.unlink(missing_ok=True)
     assert setting.compute(cache_dir).computed > 0
     assert_complete(setting, cache_dir)

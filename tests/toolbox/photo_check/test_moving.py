@@ -83,20 +83,20 @@ def test_nothing_is_ever_overwritten(root, tmp_path):
 def test_a_kill_between_two_moves_loses_nothing(root, tmp_path, monkeypatch, kill_at):
     before = files(root)
     aside = aside_folder(tmp_path / "aside", root)
-    move, done = moving._move, []
+    really, done = moving.transfer, []
 
-    def killed(source, target):
+    def killed(source, target, move):
         if len(done) == 2 and kill_at == "before the move":
             raise KeyboardInterrupt
-        move(source, target)
+        really(source, target, move)
         done.append(target)
         if len(done) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(moving, "_move", killed)
+    monkeypatch.setattr(moving, "transfer", killed)
     with pytest.raises(KeyboardInterrupt):
         set_aside(list(before), root, aside)
-    monkeypatch.setattr(moving, "_move", move)
+    monkeypatch.setattr(moving, "transfer", really)
     assert len(log_in(aside).read_text(encoding="utf-8").splitlines()) == 3
     assert files(root) | files(aside) == before and len(files(aside)) == len(done)
     with open(log_in(aside), "a", encoding="utf-8") as log:
@@ -108,20 +108,20 @@ def test_a_kill_between_two_moves_loses_nothing(root, tmp_path, monkeypatch, kil
 def test_an_interrupted_move_says_how_far_it_came(root, tmp_path, monkeypatch, capsys):
     before = files(root)
     aside = aside_folder(tmp_path / "aside", root)
-    move, done = moving._move, []
+    really, done = moving.transfer, []
 
-    def full(source, target):
+    def full(source, target, move):
         if len(done) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        move(source, target)
+        really(source, target, move)
         done.append(target)
 
-    monkeypatch.setattr(moving, "_move", full)
+    monkeypatch.setattr(moving, "transfer", full)
     with pytest.raises(UserError, match="磁盘满了.*--move-to"):
         set_aside(list(before), root, aside)
     said = capsys.readouterr().out
     assert "移走 2 个" in said and "还有 2 个没有动" in said and "--undo" in said and str(log_in(aside).name) in said
-    monkeypatch.setattr(moving, "_move", move)
+    monkeypatch.setattr(moving, "transfer", really)
     undo(log_in(aside), root)
     assert files(root) == before and not files(aside)
 

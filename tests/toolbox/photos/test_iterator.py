@@ -33,7 +33,7 @@ def test_subsets_cover_everything_once(photo_dir):
     generator = ImageDataGenerator(validation_split=0.25)
     folder = open_folder(photo_dir)
     subsets = [
-        flow_from_folder(generator, folder, subset=name, test_split=0.2) for name in ("training", "validation", "test")
+        flow_from_folder(generator, folder, subset=name, test_split=0.2) for name in ("train", "validation", "test")
     ]
     names = [folder.name(photo) for subset in subsets for photo in subset.photos]
     assert sorted(names) == sorted(folder.name(photo) for photo in folder.photos)
@@ -47,11 +47,11 @@ def test_a_folder_is_split_once_for_all_its_subsets(photo_dir, monkeypatch, caps
     for path in photo_dir.glob("*/0[1-9].jpg"):
         path.unlink()  # 每类剩三张，要的比例得不到
     generator, folder = ImageDataGenerator(validation_split=0.25), open_folder(photo_dir)
-    subsets = [flow_from_folder(generator, folder, name, test_split=0.2) for name in ("validation", "training", "test")]
+    subsets = [flow_from_folder(generator, folder, name, test_split=0.2) for name in ("validation", "train", "test")]
     assert len(made) == 1 and capsys.readouterr().out.count("差一成以上") == 1
     expected = split_photos(folder.photos, 0.25 * 0.8, 0.2)
     assert [subset.photos for subset in subsets] == [expected[part] for part in ("validation", "train", "test")]
-    flow_from_folder(generator, folder, "training", test_split=0.2, seed=1)  # 别的种子是另一种划分
+    flow_from_folder(generator, folder, "train", test_split=0.2, seed=1)  # 别的种子是另一种划分
     assert len(made) == 2
 
 

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import pytest
 
-from toolbox.terminal.errors import UserError, disk_errors, explain, from_inside_tensorflow, full_disk, wrong_clock
+from toolbox.terminal.errors import UserError, disk_errors, explain, recognized, wrong_clock
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -49,14 +49,22 @@ def test_a_full_temporary_folder_is_blamed_only_when_it_is_full(monkeypatch, fre
 
 
 def test_a_full_disk_reported_by_tensorflow_is_recognized():
-    assert full_disk(RuntimeError("a/b.data; No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
-    assert full_disk(RuntimeError("shape mismatch")) is None
+    assert recognized(RuntimeError("a/b.data; No space left on device [Op:SaveV2]")).errno == errno.ENOSPC
+
+
+def test_what_is_not_known_stays_as_it_is():
+    for error in (RuntimeError("shape mismatch"), UserError("x"), OSError(errno.EIO, "x"), MemoryError()):
+        assert recognized(error) is error
 
 
 def test_an_error_of_ours_inside_tensorflow_is_taken_out():
     text = "Error in user-defined function: UserError: 照片 a.jpg 读不出来了。\nTraceback (most recent call last):\n  x"
-    assert str(from_inside_tensorflow(RuntimeError(text))) == "照片 a.jpg 读不出来了。"
-    assert from_inside_tensorflow(RuntimeError("shape mismatch")) is None
+    inner = recognized(RuntimeError(text))
+    assert isinstance(inner, UserError) and str(inner) == "照片 a.jpg 读不出来了。"
+
+
+def test_memory_that_tensorflow_has_not_is_memory():
+    assert isinstance(recognized(RuntimeError("OOM when allocating tensor with shape[1]")), MemoryError)
 
 
 def test_names_in_explanations_cannot_disturb_the_screen():

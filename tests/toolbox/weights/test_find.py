@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_take_the_record_still_serves(cache, serve, good_fil
     def fail(*_):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(find, "_write", fail)
+    monkeypatch.setattr(find, "write_aside", fail)
     assert find.find_weights("imagenet").sha256 == sha256(good_file)
     assert names_in(cache) == [find.KERAS_FILE]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import photo_list_hash
-from toolbox.terminal.errors import UserError, from_inside_tensorflow, full_disk, out_of_memory
+from toolbox.terminal.errors import UserError, recognized
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import hold
 from toolbox.terminal.records import read_json, write_json
@@ -150,13 +150,11 @@ def errors_explained(folder):
     try:
         yield
     except tf.errors.OpError as error:
-        text = str(error)
-        if inner := from_inside_tensorflow(error):
-            raise inner from error
-        if out_of_memory(error):
-            raise MemoryError from error
-        if full_disk(error):
+        text, cause = str(error), recognized(error)
+        if isinstance(cause, OSError):
             raise UserError(f"磁盘满了（{folder}）。请腾出空间，或用 --output-dir 换一个磁盘。") from error
+        if cause is not error:
+            raise cause from error
         if isinstance(error, broken) and ("model.ckpt" in text or "checkpoint" in text.lower()):
             raise UserError(
                 f"检查点坏了，或缺了一部分（{folder}）。请移走这个文件夹，或用 --name 换个名字，从头训练。"

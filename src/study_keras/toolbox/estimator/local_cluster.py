@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from toolbox.estimator.tf_config import Task
 from toolbox.terminal.errors import UserError
 
 _FOLLOW = "STUDY_KERAS_FOLLOW_LAUNCHER"  # 设了它的进程，标准输入一关就结束
@@ -58,14 +59,12 @@ class LocalCluster:
             errors="replace",
             **own_group,
         )
-        pump = threading.Thread(target=self._pump, args=(self._name(role, index), process.stdout), daemon=True)
+        name = Task(role, index, self._cluster).name
+        pump = threading.Thread(target=self._pump, args=(name, process.stdout), daemon=True)
         pump.start()
         self.processes[role, index] = process
         self._pumps.append(pump)
         return process
-
-    def _name(self, role, index):
-        return f"{role} {index}" if len(self._cluster.get(role, ())) > 1 else role
 
     def _pump(self, name, stream):
         for line in stream:
@@ -84,7 +83,7 @@ class LocalCluster:
             for (role, index), code in codes.items():
                 if code is not None and (code != 0 or role == "ps"):
                     raise UserError(
-                        f"{self._name(role, index)} 意外结束了（退出码 {code}），其余的进程也已结束。"
+                        f"{Task(role, index, self._cluster).name} 意外结束了（退出码 {code}），其余的进程也已结束。"
                         "原因见它上面的输出；排除之后重新运行同一条命令。"
                     )
             running = [key for key, code in codes.items() if code is None and key[0] != "ps"]
@@ -93,7 +92,7 @@ class LocalCluster:
             if deadline is None and codes.get(("chief", 0)) == 0:
                 deadline = time.monotonic() + GRACE_SECONDS
             if deadline and time.monotonic() > deadline and all(role == "worker" for role, _ in running):
-                late = "、".join(self._name(*key) for key in running)
+                late = "、".join(Task(*key, self._cluster).name for key in running)
                 return self._show(f"训练已经做完，{late} 没有赶上，不再等了。")
             time.sleep(0.2)
 

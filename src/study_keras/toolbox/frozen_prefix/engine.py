@@ -9,7 +9,7 @@ import numpy as np
 from toolbox.frozen_prefix.store import ELSEWHERE
 from toolbox.litert_model import convert_graph, new_interpreter
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import written_aside
+from toolbox.terminal.files import write_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
 
 _LAYER_NAMES = ("name", "keras_history", "input_layers", "output_layers")  # config 的这几项里是层的名字
@@ -135,6 +135,6 @@ def _convert(prefix, folder):
     if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
         raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
     path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"
-    with disk_errors(folder, ELSEWHERE), written_aside(path, reproducible=True) as file:
-        file.write(content)
+    with disk_errors(folder, ELSEWHERE):
+        write_aside(path, content, reproducible=True)
     return content

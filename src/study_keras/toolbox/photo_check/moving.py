@@ -1,6 +1,5 @@
 """移走、改标签与移回：先记日志再动，从不删除，从不覆盖。"""
 
-import filecmp
 import os
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from toolbox.terminal.files import absolute, unused
 from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
-from toolbox.terminal.transfer import remove, transfer
+from toolbox.terminal.transfer import put_back, transfer
 
 LEAVE_OUT, RELABEL = "leave_out", "relabel"
 _KEEPS_FIRST = {"identical", "near_duplicates"}  # 留下一组的第一张：先测试、验证的，其次像素多的
@@ -92,7 +91,7 @@ def _carry_out(move, root, aside, log):
     target = unused(_target(move, root, aside))
     base = aside if move.action == LEAVE_OUT else root
     write_step(log, asdict(Move(move.action, move.file, target.relative_to(base).as_posix())))
-    _move(root / move.file, target)
+    transfer(root / move.file, target, move=True)
 
 
 def undo(log, root):
@@ -110,24 +109,16 @@ def undo(log, root):
         source, target = _target(move, root, log.parent), root / move.file
         if source == target:  # 日志不会这样写
             stuck.append(f"{visible(move.file)}（原处与去处是同一个）")
-        elif os.path.lexists(target) and os.path.lexists(source) and not _same(source, target):
-            stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
-        elif os.path.lexists(target):  # 已经移回，或记了日志还没有移就被杀；移到一半的两处都有，内容相同
-            already += 1
-            if os.path.lexists(source):
-                remove(source)
-        elif os.path.lexists(source):
-            _move(source, target)
+        elif not os.path.lexists(source):  # 已经移回，或记了日志还没有移就被杀
+            already += os.path.lexists(target)
+            stuck += [] if os.path.lexists(target) else [f"{visible(move.file)}（哪里都找不到）"]
+        elif put_back(source, target):
             back += 1
         else:
-            stuck.append(f"{visible(move.file)}（哪里都找不到）")
+            stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
     print(f"移回 {back} 个，本来就在原处的 {already} 个。")
     if stuck:
         raise UserError(f"{len(stuck)} 个没有移回：{'、'.join(stuck[:10])}。请自己看看，别的都已移回。")
-
-
-def _same(source, target):
-    return source.is_file() and target.is_file() and filecmp.cmp(source, target, shallow=False)
 
 
 def safe_path(folder, name):
@@ -169,8 +160,3 @@ def _cannot_move(root, name):
 
 def _target(move, root, aside):
     return (aside if move.action == LEAVE_OUT else root) / move.to
-
-
-def _move(source, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    transfer(source, target, move=True)

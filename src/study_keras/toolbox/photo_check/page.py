@@ -1,7 +1,5 @@
 """检查结果的网页：一个文件，缩略图在里面，离线能看；名字都转义，页面里没有脚本。"""
 
-import base64
-import io
 from pathlib import Path
 
 from PIL import Image
@@ -9,6 +7,7 @@ from PIL import Image
 from toolbox.photo_check.findings import KINDS
 from toolbox.photo_check.show import by_kind
 from toolbox.photos.read import PhotoError, open_image
+from toolbox.report.pictures import data_uri
 from toolbox.terminal.errors import disk_errors
 from toolbox.terminal.files import absolute, written_aside
 from toolbox.terminal.text import visible
@@ -59,6 +58,4 @@ def _thumbnail(path):
     if image is None:
         return None
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    encoded = io.BytesIO()
-    image.save(encoded, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+    return data_uri(image)

@@ -6,7 +6,6 @@
 （见 tests/toolbox/photos/test_iterator.py）。
 """
 
-from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.split import split_folder
 
 
@@ -16,7 +15,6 @@ def flow_from_folder(
     subset=None,
     classes=None,
     class_mode="categorical",
-    target_size=IMAGE_SIZE,
     batch_size=32,
     shuffle=True,
     seed=0,
@@ -27,7 +25,7 @@ def flow_from_folder(
     Args:
         image_generator: keras 的 ImageDataGenerator；它的 validation_split 决定验证集的比例。
         folder: open_folder 的结果。
-        subset: "training"、"validation"、"test"，或 None（全部照片）。
+        subset: "train"、"validation"、"test"，或 None（全部照片）。
         classes: 标签清单，类别的编号就是它在清单里（最后一次出现）的位置；None 表示各子文件夹的名字。
         class_mode: "categorical"（独热标签）或 "sparse"（整数标签）。
         seed: 既决定划分，也决定打乱的顺序。
@@ -39,14 +37,11 @@ def flow_from_folder(
     photos = folder.photos
     if subset is not None:
         validation = image_generator._validation_split * (1 - test_split)
-        parts = split_folder(folder, validation, test_split, seed)
-        photos = parts["train" if subset == "training" else subset]
+        photos = split_folder(folder, validation, test_split, seed)[subset]
     labels = folder.class_names if classes is None else classes
     from toolbox.photos.photo_iterator import PhotoIterator  # 要导入 TensorFlow；--help 不必等它
 
-    return PhotoIterator(
-        image_generator, photos, labels, folder.class_names, class_mode, target_size, batch_size, shuffle, seed
-    )
+    return PhotoIterator(image_generator, photos, labels, folder.class_names, class_mode, batch_size, shuffle, seed)
 
 
 def every_epoch(parts, targets, views, batch_size, seed):

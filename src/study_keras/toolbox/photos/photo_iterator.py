@@ -4,6 +4,7 @@ import numpy as np
 from tensorflow.keras.preprocessing.image import Iterator  # ImageDataGenerator 各迭代器的公共基类
 
 from toolbox.photos.folder import open_checked
+from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.views import CLEAN
 from toolbox.terminal.errors import UserError
 
@@ -18,13 +19,10 @@ class PhotoIterator(Iterator):
         num_classes: 输出要有多少个单元；sparse 时大于照片的类别数。
     """
 
-    def __init__(
-        self, image_generator, photos, labels, class_names, class_mode, target_size, batch_size, shuffle, seed
-    ):
+    def __init__(self, image_generator, photos, labels, class_names, class_mode, batch_size, shuffle, seed):
         self.image_generator = image_generator
         self.photos = photos
         self.class_mode = class_mode
-        self.target_size = target_size
         last = {label: i for i, label in enumerate(labels)}  # 同名标签（如两个 daisy）取后一个
         missing = [name for name in class_names if name not in last]
         if missing:
@@ -33,10 +31,6 @@ class PhotoIterator(Iterator):
         self.num_classes = len(labels)
         self.classes = np.array([self.class_indices[photo.class_name] for photo in photos], np.int32)
         super().__init__(len(photos), batch_size, shuffle, seed)
-
-    @property
-    def filepaths(self):
-        return [str(photo.path) for photo in self.photos]
 
     @property
     def targets(self):
@@ -54,7 +48,7 @@ class PhotoIterator(Iterator):
         return images, self._targets(self.classes[index_array])
 
     def _image(self, photo):
-        image = open_checked(photo, 2 * max(self.target_size))
-        pixels = CLEAN.render(image, self.target_size, seed=0).astype(np.float32)
+        image = open_checked(photo, 2 * max(IMAGE_SIZE))
+        pixels = CLEAN.render(image, IMAGE_SIZE, seed=0).astype(np.float32)
         pixels = self.image_generator.apply_transform(pixels, self.image_generator.get_random_transform(pixels.shape))
         return self.image_generator.standardize(pixels)

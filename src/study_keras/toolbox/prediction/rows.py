@@ -24,7 +24,12 @@ def row_of(file, answer, top):
     return {"file": name, "answer": shown, "known": answer.known, "top": ranked}
 
 
-class Table:
+class _Writer:
+    def close(self):
+        """写完了；多半没有要收尾的。"""
+
+
+class Table(_Writer):
     """列对得齐的表格，不超过 width 列；一行一行地写，不必等全部认完。"""
 
     def __init__(self, file, labels, top, width):
@@ -49,11 +54,8 @@ class Table:
         )
         self._line(visible(row["file"]), answer, f"{first['probability']:.0%}", runners_up)
 
-    def close(self):
-        pass
 
-
-class Csv:
+class Csv(_Writer):
     """一张照片一行：file、answer，然后是各个类别与概率。"""
 
     def __init__(self, file, top):
@@ -67,11 +69,8 @@ class Csv:
         self._writer.writerow([file, cell(row["answer"]), *pairs])
         self._file.flush()
 
-    def close(self):
-        pass
 
-
-class JsonLines:
+class JsonLines(_Writer):
     """每行一个 JSON。"""
 
     def __init__(self, file):
@@ -79,9 +78,6 @@ class JsonLines:
 
     def write(self, row):
         print(json.dumps(row, ensure_ascii=False), file=self._file, flush=True)
-
-    def close(self):
-        pass
 
 
 class Json:

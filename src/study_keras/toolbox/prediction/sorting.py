@@ -17,7 +17,7 @@ from toolbox.terminal.files import absolute, sha256_of
 from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
-from toolbox.terminal.transfer import remove, transfer
+from toolbox.terminal.transfer import put_back, transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 _LONGEST_NAME = 255  # 字节；各个文件系统都容得下
@@ -90,9 +90,7 @@ class Sorter:
         """整理一张：path 放进 answer（类别的名字，或都不像）的文件夹。已有相同的（同名、同内容）就不再复制。"""
         path = absolute(path)
         sha256 = sha256_of(path)
-        target_folder = self.folder / self._names[answer]
-        target_folder.mkdir(parents=True, exist_ok=True)
-        for target in _free_names(target_folder, path):
+        for target in _free_names(self.folder / self._names[answer], path):
             if target.exists():
                 if target.samefile(path):  # 已经在它该在的地方
                     return
@@ -109,6 +107,7 @@ class Sorter:
 
     def _write_down(self, path, target, sha256):
         if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.log = self.folder / f"整理记录-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"
             self._file = new_journal(self.log)
         to = target.relative_to(self.folder).as_posix()
@@ -189,17 +188,10 @@ def undo(log):
 
 
 def _take_back(source, target, entry):
-    """收回一个；不能收回就返回为什么。原处有同样的一份，才删这一份。"""
-    if source.is_file() and sha256_of(source) == entry["sha256"] and absolute(source) != absolute(target):
-        remove(target)  # 复制来的；或移动到一半被杀，原处那一份还在
+    """收回一个；不能收回就返回为什么。"""
+    if (entry["moved"] or source.is_file()) and put_back(target, source):
         return ""
-    if not entry["moved"]:
-        return f"原处 {source} 没有同样的一份了，这一份留着"
-    if os.path.lexists(source):
-        return f"原处 {source} 已有别的文件"
-    source.parent.mkdir(parents=True, exist_ok=True)
-    transfer(target, source, move=True)
-    return ""
+    return f"原处 {source} {'已有别的文件' if entry['moved'] else '没有同样的一份了，这一份留着'}"
 
 
 def _read_log(log):

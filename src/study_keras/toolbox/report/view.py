@@ -30,7 +30,7 @@ def build(run, held_out, studied, folder):
     figures.draw_confusion(numbers["matrix"], numbers["names"], folder / "confusion.png")
     shares = numbers["matrix"] / np.maximum(numbers["matrix"].sum(axis=1, keepdims=True), 1)
     curves = figures.draw_curves(run.history, folder / "curves.png") if run.history else ""
-    view = {"title": run.folder.name, "run": run, "held_out": held_out, "most_named": MOST_NAMED, "curves": curves}
+    view = {"title": run.folder.name, "held_out": held_out, "most_named": MOST_NAMED, "curves": curves}
     view |= {**numbers, "shares": shares, "parts": _parts(run), "facts": _facts(run, held_out), "studied": None}
     view["training"] = Counter(photo.class_name for photo in held_out.training)
     view["settings"] = {key: value for key, value in run.settings.items() if key not in _HIDDEN}

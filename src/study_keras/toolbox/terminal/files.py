@@ -68,6 +68,12 @@ def written_aside(path, reproducible=False, or_beside=False):
         aside.unlink(missing_ok=True)
 
 
+def write_aside(path, content, **options):
+    """把 content（bytes）写成 path；options 与出错同 written_aside。"""
+    with written_aside(path, **options) as file:
+        file.write(content)
+
+
 def _replace_file(aside, path, or_beside):
     try:
         os.replace(aside, path)

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import written_aside
+from toolbox.terminal.files import write_aside
 from toolbox.terminal.text import visible
 
 _LARGEST = 10_000_000  # 字节；再大的不是课程写的
@@ -18,8 +18,7 @@ FORMULA_STARTS = tuple("=+-@\t\r＝＋－＠")  # 电子表格会把这样开头
 def write_json(path, value):
     """写一份 UTF-8 的 JSON；路径之类写成文字。非 UTF-8 的文件名里的字节写成 \\udcXX，读回来还是同一个名字。"""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"
-    with written_aside(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
+    write_aside(path, text.encode("utf-8", "backslashreplace"))
 
 
 def read_json(path):

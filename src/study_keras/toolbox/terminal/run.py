@@ -12,7 +12,7 @@ import traceback
 from contextlib import suppress
 
 from toolbox.terminal import packages
-from toolbox.terminal.errors import UserError, explain, from_inside_tensorflow, full_disk, out_of_memory
+from toolbox.terminal.errors import UserError, explain, recognized
 from toolbox.terminal.files import temporary_files_together
 from toolbox.terminal.tensorflow_start import is_loading
 from toolbox.terminal.text import visible
@@ -40,18 +40,12 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
     except BrokenPipeError:  # 例如输出接到 head，读的一方先走了
         _give_up_output()
         _exit(1)
-    except (UserError, OSError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"错误：{visible(explain(error))}", file=sys.stderr)
-        _exit(2 if isinstance(error, (UserError, OSError)) else 1)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if isinstance(error, ModuleNotFoundError) and error.name in packages.REQUIRED:
-            print(f"错误：{packages.lacking(error.name)}。{packages.remedy()}", file=sys.stderr)
-            _exit(2)
-        _exit(_explain_unexpected(error))
+        text, code = _told(recognized(error))
+        print(f"错误：{text}", file=sys.stderr)
+        _exit(code)
     _exit(0)
 
 
@@ -82,20 +76,16 @@ def _end_at_the_second_interrupt(when_interrupted):
     signal.signal(signal.SIGINT, interrupt)
 
 
-def _explain_unexpected(error):
-    """说出意料之外的 error，返回退出码。"""
-    if inner := from_inside_tensorflow(error):
-        print(f"错误：{visible(inner)}", file=sys.stderr)
-        return 2
-    if out_of_memory(error):
-        print(f"错误：{explain(MemoryError())}", file=sys.stderr)
-        return 1
-    if full := full_disk(error):
-        print(f"错误：{visible(explain(full))}", file=sys.stderr)
-        return 2
+def _told(error):
+    """(说 error 的一句话, 退出码)。"""
+    if isinstance(error, (UserError, OSError)):
+        return visible(explain(error)), 2
+    if isinstance(error, MemoryError):
+        return explain(error), 1
+    if isinstance(error, ModuleNotFoundError) and error.name in packages.REQUIRED:
+        return f"{packages.lacking(error.name)}。{packages.remedy()}", 2
     reason = visible(re.sub(r"\s+", " ", f"{type(error).__name__}: {error}").strip()[:300])
-    print(f"错误：程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", file=sys.stderr)
-    return 1
+    return f"程序没有料到的情况（{reason}）。加上 --debug 再运行一次可看到完整的调用栈。", 1
 
 
 def _give_up_output():

@@ -1,5 +1,6 @@
 """复制或移动一个文件：从不覆盖，移动是先有新的，再删旧的，中途被杀也不丢。"""
 
+import filecmp
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ def transfer(source, target, move):
         OSError: 读不了、写不下。
     """
     mode = os.stat(source).st_mode
+    target.parent.mkdir(parents=True, exist_ok=True)
     if move and _linked(source, target):
         _remove_moved(source, target)
         _keep_read_only(target, mode)
@@ -39,6 +41,20 @@ def transfer(source, target, move):
     _keep_read_only(target, mode)
     if move:
         _remove_moved(source, target)
+
+
+def put_back(path, origin):
+    """把移走或复制来的 path 收回原处 origin；返回收回了没有：原处已有别的东西就不动。
+
+    原处有同样的一份（复制来的；或移动到一半被杀），只删掉 path。
+    """
+    if not os.path.lexists(origin):
+        transfer(path, origin, move=True)
+    elif not (path.is_file() and origin.is_file() and filecmp.cmp(path, origin, shallow=False)):
+        return False
+    elif os.path.realpath(path) != os.path.realpath(origin):
+        remove(path)
+    return True
 
 
 def _remove_moved(source, target):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.downloads import resumable
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import absolute, sha256_of, written_aside
+from toolbox.terminal.files import absolute, sha256_of, write_aside
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
@@ -139,7 +139,7 @@ def _cached(name):
         problem = _problem_with_unrecorded(path)
         if not problem:
             with suppress(OSError):  # 别人给的只读的缓存也能用
-                _write(_record(path), _checksum_line(weights))
+                write_aside(_record(path), _checksum_line(weights))
     if not problem:
         return weights
     print(f"权重：缓存里的 {visible(path)} 坏了，已删除（{visible(problem)}）。", flush=True)
@@ -165,7 +165,7 @@ def _obtain(name):
             return weights
         fetch(path)
         weights = Weights(name, path, sha256_of(path))
-        _write(_record(path), _checksum_line(weights))
+        write_aside(_record(path), _checksum_line(weights))
         for other, _ in _SOURCES.values():  # 另一种没有下完的，用不着了
             path.with_name(f"{other}.part").unlink(missing_ok=True)
     return weights
@@ -181,7 +181,7 @@ def _fetch_keras(path):
 def _convert_torchvision(path):
     layers = torchvision.convert(torchvision.read_pth(torchvision.fetch()))
     del layers["predictions"]
-    _write(path, torchvision.to_h5(layers))
+    write_aside(path, torchvision.to_h5(layers))
 
 
 def _record(path):
@@ -191,11 +191,6 @@ def _record(path):
 def _checksum_line(weights):
     """sha256sum 命令的格式。"""
     return f"{weights.sha256}  {weights.path.name}\n".encode()
-
-
-def _write(path, content):
-    with written_aside(path) as file:
-        file.write(content)
 
 
 _SOURCES = {"imagenet": (KERAS_FILE, _fetch_keras), "torchvision": (TORCHVISION_FILE, _convert_torchvision)}
