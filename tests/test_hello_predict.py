@@ -86,6 +86,13 @@ def test_two_stars_give_every_photo_once(run, photos):
     assert code == 0 and sorted(os.path.basename(file) for file in files_in(out)) == ["a.jpg", "b.png", "c.jpg"]
 
 
+def test_a_name_that_looks_like_an_option_comes_after_two_dashes(run, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    save_jpeg(photos / "-x.jpg", seed=4)
+    code, out, _ = run("--format", "jsonl", "--", "-x.jpg")
+    assert code == 0 and files_in(out) == ["-x.jpg"]
+
+
 def test_options_may_stand_between_the_photos(run, photos):
     code, out, _ = run(photos / "a.jpg", "--top", "1", photos / "里层" / "b.png", "--format", "jsonl")
     assert code == 0 and [len(json.loads(line)["top"]) for line in out.splitlines()] == [1, 1]
@@ -94,7 +101,7 @@ def test_options_may_stand_between_the_photos(run, photos):
 NO_PIPES = pytest.mark.skipif(os.name == "nt", reason="Windows 上没有命名管道")
 
 
-@pytest.mark.parametrize("out", ["里层", "a.jpg", "新.PNG", pytest.param("pipe", marks=NO_PIPES)])
+@pytest.mark.parametrize("out", ["里层", "a.jpg", "新.PNG", "新.webp", "新.dng", pytest.param("pipe", marks=NO_PIPES)])
 def test_out_never_replaces_what_is_not_a_list_of_answers(run, photos, out):
     """漏写了 --out 的文件名，命令行把通配符展开，第一张照片就成了要写的文件。"""
     if out == "pipe":
@@ -102,7 +109,7 @@ def test_out_never_replaces_what_is_not_a_list_of_answers(run, photos, out):
     before = tree(photos)
     code, _, err = run("--out", photos / out, photos / "a.jpg")
     assert code == 2 and err.startswith("错误：选项 --out：") and "Traceback" not in err
-    assert tree(photos) == before and (photos / out).exists() is (out != "新.PNG")
+    assert tree(photos) == before and (photos / out).exists() is not out.startswith("新")
 
 
 def test_a_list_on_standard_input(run, photos, monkeypatch):
@@ -360,10 +367,29 @@ def cannot_undo(run, capsys):
     return undo
 
 
-def test_a_moved_photo_that_is_nowhere_is_named(run, photos, tmp_path, cannot_undo):
-    run(photos / "a.jpg", "--sort-into", tmp_path / "整理好", "--move")
+def test_a_moved_photo_that_is_nowhere_is_named(run, photos, tmp_path):
+    run(photos / "a.jpg", photos / "里层" / "b.png", "--sort-into", tmp_path / "整理好", "--move")
     next((tmp_path / "整理好").rglob("a.jpg")).unlink()
-    assert "a.jpg：哪里都找不到" in cannot_undo(tmp_path / "整理好")
+    code, out, _ = run("--undo", log_in(tmp_path / "整理好"))
+    assert code == 0 and "撤销了 1 个" in out and re.search(r"其中 \S+/a\.jpg 也不在原处", out)
+    assert (photos / "里层" / "b.png").exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_photo_that_vanishes_while_it_is_moved_is_not_deleted_twice(photos, tmp_path, monkeypatch, links):
+    """网络硬盘上有时删成了，却报错：新的那一份是惟一的，不能收回。"""
+    if not links:
+        monkeypatch.setattr(transfer, "_linked", lambda source, target: False)
+    remove, data = transfer.remove, (photos / "a.jpg").read_bytes()
+
+    def removes_and_fails(path):
+        remove(path)
+        if path == photos / "a.jpg":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(transfer, "remove", removes_and_fails)
+    transfer.transfer(photos / "a.jpg", tmp_path / "b.jpg", move=True)
+    assert (tmp_path / "b.jpg").read_bytes() == data
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -384,17 +410,26 @@ def test_a_photo_that_cannot_be_taken_away_is_not_moved_by_half(photos, tmp_path
 
 
 def test_a_name_the_disk_does_not_allow_stops_only_that_photo(run, photos, tmp_path, monkeypatch):
-    """exFAT 上的文件名不能有冒号。"""
-    save_jpeg(photos / "12:30.jpg", seed=5)
+    """exFAT 上的文件名不能有冒号；Windows 上，认不得的错误也是 EINVAL，却与名字无关。"""
 
     def exfat(source, target, move):
-        if ":" in target.name:
+        if target.name == "c.jpg":
             raise OSError(errno.EINVAL, "Invalid argument", str(target))
         transfer.transfer(source, target, move)
 
     monkeypatch.setattr(sorting, "transfer", exfat)
     code, _, err = run(photos, "--sort-into", tmp_path / "整理好")
-    assert code == 0 and "没有整理：" in err and "12:30.jpg：那里的磁盘不容许这个名字" in err and "整理了 3 张" in err
+    assert code == 0 and "没有整理：" in err and "c.jpg：那里的磁盘不容许这个名字" in err and "整理了 2 张" in err
+
+    class ShareIsGone(OSError):
+        winerror = 64
+
+    def dropped(source, target, move):
+        raise ShareIsGone(errno.EINVAL, "网络名不再可用", str(target))
+
+    monkeypatch.setattr(sorting, "transfer", dropped)
+    with pytest.raises(UserError, match="网络名不再可用"):
+        run(photos, "--sort-into", tmp_path / "另一处")
 
 
 def test_a_name_as_long_as_names_can_be_still_gets_a_number(photos, tmp_path):
@@ -403,6 +438,11 @@ def test_a_name_as_long_as_names_can_be_still_gets_a_number(photos, tmp_path):
         sorter.put(save_jpeg(tmp_path / str(i) / ("长" * 83 + "a.jpg"), seed=i), "x")
     sorter.close()
     assert len([name for name in tree(tmp_path / "整理好") if name.endswith(".jpg")]) == sorter.count == 3
+
+
+def test_a_suffix_as_long_as_names_can_be_ends(photos, tmp_path):
+    names = sorting._free_names(tmp_path, Path("a." + "长" * 84))
+    assert [next(names).name[:2] for _ in range(2)] == ["a.", " ("]
 
 
 @pytest.mark.parametrize("move", [False, True])

@@ -63,8 +63,9 @@ def parse_arguments(argv):
 def target_folder(out):
     """要写进的文件夹；已有的要是以前的导出，以免删掉别的东西。"""
     target = absolute(out)
-    names = ("labels.txt", "README.md", "photo.jpg", "model.tflite", "model.onnx", "saved_model/*")
+    names = ("labels.txt", "README.md", "photo.jpg")
     written = {certificate.FILE, certificate.KEPT, *(f"{format}/{name}" for format in FORMATS for name in names)}
+    written |= {f"{format}/{name}{end}" for format, name in runtimes.FILES.items() for end in ("", "/*")}
     refuse_foreign(target, certificate.FILE, written, "导出的文件夹", "请用 --out 换一个，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target

@@ -47,7 +47,7 @@ def parse_arguments(argv):
     add("--move", action="store_true", help="--sort-into 时移动，而不是复制")
     add("--undo", metavar="LOG", help="撤销一次 --sort-into，LOG 是它写的记录")
     add("--watch", metavar="DIR", help="盯着这个文件夹，来一张认一张，直到 Ctrl-C")
-    args = parser.parse_intermixed_args(argv)
+    args = parser.parse_mixed_args(argv, "inputs")
     only_models = args.undo and all(map(model_folder_reader.looks_like_one, args.inputs))  # 前面写了模型文件夹的不算
     if args.undo and (args.sort_into or args.watch or args.out or not only_models):
         parser.error("--undo 只撤销，不与照片、--sort-into、--watch、--out 一起用")

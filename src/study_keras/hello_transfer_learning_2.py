@@ -51,7 +51,7 @@ def make_generators(folder, args):
     imagenet = imagenet_labels()[1:] if args.class_mode == "sparse" else []
     labels = imagenet + folder.class_names
     common = {"classes": labels, "class_mode": args.class_mode, "batch_size": args.batch_size, "seed": args.seed}
-    training = flow_from_folder(image_generator, folder, "training", shuffle=False, **common)
+    training = flow_from_folder(image_generator, folder, "train", shuffle=False, **common)
     validation = flow_from_folder(image_generator, folder, "validation", shuffle=False, **common)
     return training, validation, labels
 

@@ -22,8 +22,8 @@ try:
     for _ in range(150):
         with model_folder.writing(sys.argv[1], "m") as results:
             model_folder.write_json(results / "settings.json", {{"by": sys.argv[2]}})
-            (results / "logs").mkdir()
-            model_folder.write_labels(results / "logs", [sys.argv[2]])
+            (results / "saved_model").mkdir()
+            model_folder.write_labels(results / "saved_model", [sys.argv[2]])
 except UserError:
     sys.exit(2)
 """
@@ -36,8 +36,8 @@ def test_one_model_folder(tmp_path):
     assert contents(tmp_path) in [
         {
             "m": None,
-            "m/logs": None,
-            "m/logs/labels.txt": f"{who}\n".encode(),
+            "m/saved_model": None,
+            "m/saved_model/labels.txt": f"{who}\n".encode(),
             "m/settings.json": f'{{\n  "by": "{who}"\n}}\n'.encode(),
         }
         for who in "ab"

@@ -68,7 +68,7 @@ def save(folder):
             model_folder.write_labels(results, ["甲", "乙"])
             model_folder.write_predictions(results, [("甲/a.jpg", "甲", "乙", 0.5)])
             (results / "logs").mkdir()
-            (results / "logs" / "x").write_bytes(bytes(100_000))
+            (results / "logs" / "events.out.tfevents.x").write_bytes(bytes(100_000))
             model_folder.write_json(results / "settings.json", {"seed": 0})
 
 

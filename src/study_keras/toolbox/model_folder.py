@@ -17,6 +17,7 @@ from toolbox.model_folder_reader import (
     LITERT_HASH,
     METRICS_FILE,
     MODEL_FILE,
+    REPORT_FILES,
     SETTINGS_FILE,
     find,  # noqa: F401  别处也从这里取
     newest,  # noqa: F401
@@ -35,7 +36,8 @@ _MOST_NAMED = 5
 WRITTEN = {  # 一次训练、第 4 课与第 5 课会写在里面的
     *(SETTINGS_FILE, LABELS_FILE, METRICS_FILE, MODEL_FILE, LITERT_FILE, "predictions.csv", "history.csv"),
     *("curves.png", "logs/*tfevents*", "thresholds.json", "training_features.npz", "saved_model/*"),
-    *(f"report/{name}" for name in ("report.html", "confusion.png", "curves.png", "reliability.png", "map.png")),
+    *(f"report/{name}" for name in REPORT_FILES),
+    *("logs", "report", "saved_model"),  # 是链接的：删掉的只是链接
 }
 _KIND, _REMEDY = "模型文件夹", "请用 --name 换个名字，或先移走它。"
 LONGEST_NAME = 180  # 字节；文件系统容许 255，写的时候还要加上临时的前后缀

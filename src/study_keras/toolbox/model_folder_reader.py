@@ -15,6 +15,7 @@ MODEL_FILE = "model.keras"
 LITERT_FILE = "model.tflite"
 SETTINGS_FILE = "settings.json"
 METRICS_FILE = "metrics.json"
+REPORT_FILES = ("report.html", "confusion.png", "curves.png", "reliability.png", "map.png")  # 第 5 课写在 report/ 里的
 LITERT_HASH = "model_tflite_sha256"  # settings.json 里的一项：坏了的 .tflite 会让解释器崩溃，用之前先核对
 FORMAT = 3  # 写进 settings.json；旧版本读不懂时加一。1（没有写）：没有 model.tflite；2：训练照片的特征没有开平方
 _TRAIN_AGAIN = "请用别处的备份，或重新训练。"

@@ -44,9 +44,9 @@ def sorting_into(folder, labels, move):
                 try:
                     sorter.put(source.path, answer)
                 except OSError as error:
-                    if error.errno not in (errno.EINVAL, errno.EILSEQ):
+                    if not _is_about_the_name(error):
                         raise
-                    problem = "那里的磁盘不容许这个名字"  # exFAT 的名字里不能有冒号，等等
+                    problem = "那里的磁盘不容许这个名字"
         if problem:
             print(f"没有整理：{visible(source.file)}：{problem}", file=sys.stderr)
 
@@ -57,6 +57,11 @@ def sorting_into(folder, labels, move):
         if sorter.log:
             again = command("hello_predict.py", "--undo", sorter.log)
             print(f"整理了 {sorter.count} 张；要撤销，请运行 {again}", file=sys.stderr)
+
+
+def _is_about_the_name(error):
+    """exFAT 的名字里不能有冒号，等等。Windows 把认不得的错误都算作 EINVAL，那里另看它自己的编号：123 是名字不对。"""
+    return error.errno in (errno.EINVAL, errno.EILSEQ) and getattr(error, "winerror", None) in (None, 123)
 
 
 def _why_not(source, move):
@@ -134,7 +139,7 @@ def _free_names(folder, path):
     yield folder / path.name
     for i in itertools.count(2):
         stem, ending = path.stem, f" ({i}){path.suffix}"
-        while len(os.fsencode(stem + ending)) > _LONGEST_NAME:
+        while stem and len(os.fsencode(stem + ending)) > _LONGEST_NAME:
             stem = stem[:-1]
         yield folder / (stem + ending)
 
@@ -161,13 +166,12 @@ def undo(log):
     """
     log = absolute(log)
     entries, torn = _read_log(log)
-    undone, gone, kept = 0, 0, []
+    undone, gone, lost, kept = 0, 0, [], []
     for entry in reversed(entries):
         source, target = Path(entry["from"]), log.parent / entry["to"]
-        if not target.is_file() and entry["moved"] and not source.is_file():
-            kept.append(f"{entry['to']}：哪里都找不到")
-        elif not target.is_file():
+        if not target.is_file():
             gone += 1
+            lost += [entry["to"]] if entry["moved"] and not source.is_file() else []
         elif sha256_of(target) != entry["sha256"]:
             kept.append(f"{entry['to']}：整理之后内容变了")
         elif reason := _take_back(source, target, entry):
@@ -181,6 +185,7 @@ def undo(log):
             pass
     said = [f"撤销了 {undone} 个"]
     said += [f"{gone} 个已不在（没有做成，或撤销过、移走了）"] if gone else []
+    said += [f"其中 {'、'.join(map(visible, lost))} 也不在原处"] if lost else []
     said += ["记录的最后一行没有写完，那一个没有动手"] if torn else []
     if not kept:
         os.replace(log, log.with_name(f"{log.stem}{UNDONE}{log.suffix}"))

@@ -4,13 +4,13 @@ import base64
 import hashlib
 from pathlib import Path
 
+from toolbox.model_folder_reader import REPORT_FILES
 from toolbox.report.view import build
 from toolbox.terminal.files import absolute, folder_written_aside, refuse_foreign
 from toolbox.terminal.plots import chinese_font_with
 from toolbox.terminal.text import visible
 
-PAGE_FILE = "report.html"
-WRITTEN = {PAGE_FILE, "confusion.png", "curves.png", "reliability.png", "map.png"}
+PAGE_FILE = REPORT_FILES[0]
 _CHINESE = "U+2014, U+2018-201D, U+2026, U+2E80-9FFF, U+F900-FAFF, U+FE30-FE4F, U+FF00-FFEF"  # 汉字与中文标点
 _HERE = Path(__file__).resolve().parent
 
@@ -22,7 +22,7 @@ def target_folder(model_folder, out=None):
         UserError: 那里是文件，或有不是报告的东西。
     """
     target = absolute(out) if out else model_folder / "report"
-    refuse_foreign(target, PAGE_FILE, WRITTEN, "报告", "请用 --out 换一个文件夹。")
+    refuse_foreign(target, PAGE_FILE, REPORT_FILES, "报告", "请用 --out 换一个文件夹。")
     return target
 
 

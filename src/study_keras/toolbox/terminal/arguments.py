@@ -1,12 +1,12 @@
 """命令行选项：中文帮助（注明默认值），出错时只有一行中文，退出码 2。"""
 
 import argparse
-import mimetypes
 import os
 import re
 import sys
 from pathlib import Path
 
+from toolbox.photos.formats import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from toolbox.terminal.files import PROJECT_DIR
 from toolbox.terminal.text import visible, wrapped
 
@@ -82,6 +82,14 @@ class ArgumentParser(argparse.ArgumentParser):
                 self.error(f"{' 不与 '.join(given[:2])} 一起用：只有一个会起作用")
         return found, rest
 
+    def parse_mixed_args(self, args, positional):
+        """同 parse_args，但选项可以写在位置参数之间；-- 之后的都归 positional（nargs="*" 的那一个）。"""
+        args = sys.argv[1:] if args is None else args
+        end = args.index("--") if "--" in args else len(args)
+        found = self.parse_intermixed_args(args[:end])
+        setattr(found, positional, [*getattr(found, positional), *args[end + 1 :]])
+        return found
+
     def error(self, message):
         print(f"错误：{visible(message)}。用 --help 查看全部选项。", file=sys.stderr)
         raise SystemExit(2)
@@ -124,7 +132,7 @@ def text_file(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} 是文件夹，这里要写一个文件的名字")
     if os.path.exists(text) and not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} 不是普通的文件")
-    if (mimetypes.guess_type(text)[0] or "").startswith("image/"):
+    if os.path.splitext(text)[1].lower() in FORMAT_OF_SUFFIX.keys() | RAW_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{_shown(text)} 是照片的名字，写进去就把照片换掉了")
     return Path(text)
 

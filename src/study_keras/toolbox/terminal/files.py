@@ -133,7 +133,7 @@ def refuse_foreign(target, mark, written, kind, remedy):
     """
     if target.is_file():
         raise UserError(f"{visible(target)} 是一个文件，不是{kind}。{remedy}")
-    if foreign_names(target, ()) and not (target / mark).exists():
+    if target.is_dir() and any(map(_somebodys, os.listdir(target))) and not (target / mark).exists():
         raise UserError(f"{visible(target)} 已存在，而且不是{kind}。{remedy}")
     if written is not None and (foreign := foreign_names(target, written)):
         named = "、".join(map(visible, foreign[:3])) + ("等" if len(foreign) > 3 else "")

@@ -62,6 +62,8 @@ def _remove_moved(source, target):
     try:
         remove(source)
     except OSError:
+        if not os.path.lexists(source):  # 已经没有了：别的程序删的，或网络硬盘删成了却报错；只剩新的这一份
+            return
         remove(target)
         raise
 
