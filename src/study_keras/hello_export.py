@@ -29,7 +29,8 @@ from toolbox.terminal import packages
 from toolbox.terminal.arguments import ArgumentParser
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, refuse_foreign, temporary_folder
+from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, temporary_folder
+from toolbox.terminal.foreign_files import refuse_foreign
 from toolbox.terminal.run import run_main
 from toolbox.terminal.tensorflow_start import without_native_messages
 from toolbox.terminal.text import visible

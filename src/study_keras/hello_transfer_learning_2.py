@@ -170,6 +170,8 @@ def prepare(args, task):
         job.steps_per_epoch = math.ceil(len(training.photos) / (args.batch_size * replicas))
         job.max_steps = args.steps or args.epochs * job.steps_per_epoch
         print(f"训练 {len(training.photos)} 张；一轮 {job.steps_per_epoch} 步，共 {job.max_steps} 步")
+        if unused := sum(photo.part == "test" for photo in folder.photos):
+            print(f"给定的测试集有 {unused} 张，这一课不用它")
     with stage("模型"):
         job.model = build_model(weights, len(job.labels))
     add_inputs(job, training)
@@ -257,6 +259,7 @@ def finish(job, estimator):
     estimator = with_class_names(estimator, job.labels)
     parts = {"validation": job.validation.photos}
     with model_folder.writing(args.output_dir, args.name) as results:
+        checkpoints.refuse_keras_model(model_folder.target_folder(args.output_dir, args.name))  # 训练时别的课写的
         with stage("评估"):
             result = estimator.evaluate(job.eval_input)
             scores = {"validation": {name: float(result[name]) for name in ("accuracy", "loss")}}

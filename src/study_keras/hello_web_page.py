@@ -25,7 +25,8 @@ from toolbox import model_folder_reader as model_folder
 from toolbox.later import keras
 from toolbox.predictor import Predictor
 from toolbox.terminal.arguments import ArgumentParser, positive_int
-from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside, refuse_foreign
+from toolbox.terminal.files import OUTPUT_DIR, absolute, folder_written_aside
+from toolbox.terminal.foreign_files import refuse_foreign
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 from toolbox.web import litertjs

@@ -49,7 +49,7 @@ def test_a_photo_depends_only_on_seed_class_and_number(small, tmp_path):
     more = contents(draw_folder(tmp_path / "more", 20, seed=7, workers=2))
     assert len([name for name in more if name.endswith(".jpg")]) == 100
     for name, content in contents(small).items():
-        assert more[name] == content
+        assert more[name] == content or name == drawn_flowers.STAMP
     other = contents(draw_folder(tmp_path / "other", 3, seed=8))
     photos = [content for name, content in (*more.items(), *other.items()) if name.endswith(".jpg")]
     assert len(set(photos)) == len(photos) == 115  # 没有两张相同
@@ -108,6 +108,22 @@ def test_what_is_removed_is_counted(tmp_path, capsys):
     assert "删去" not in capsys.readouterr().out
     draw_folder(folder, 1, seed=7, workers=1)
     assert f"{folder} 里有 10 张以前画的" in capsys.readouterr().out and len(list(folder.glob("*/*.jpg"))) == 5
+
+
+@pytest.mark.parametrize("old_stamp", [False, True])
+@pytest.mark.parametrize("per_class", [1, 3, 5])
+def test_photos_of_the_reader_among_the_drawn_are_not_touched(tmp_path, old_stamp, per_class):
+    """读者把自己拍的放了进来，名字也是数字：再画多少张，都不删它。"""
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    if old_stamp:
+        (folder / drawn_flowers.STAMP).write_text('{"version": 1, "seed": 7}')
+    own = {folder / "daisy" / name: b"my photo" for name in ("20240518.jpg", "1001.jpg")}
+    for path, content in own.items():
+        path.write_bytes(content)
+    draw_folder(folder, per_class, seed=7, workers=1)
+    assert {path: path.read_bytes() for path in own} == own
+    drawn = {f"{number:04}.jpg" for number in range(per_class)}
+    assert {path.name for path in (folder / "daisy").iterdir()} - {path.name for path in own} == drawn
 
 
 def test_two_drawings_at_once_with_different_seeds_take_turns(small, tmp_path):
@@ -171,6 +187,11 @@ def test_contact_sheet(small, tmp_path, capsys):
     with Image.open(sheet) as image:
         assert image.format == "PNG" and len(image.getcolors()) > 100
     assert f"{small}，5 类，每类 3 张" in capsys.readouterr().out
+    photo = tmp_path / "我的照片.jpg"
+    photo.write_bytes(b"my photo")
+    with pytest.raises(SystemExit):
+        drawn_flowers.main(["--output-dir", str(small), "--contact-sheet", str(photo)])
+    assert photo.read_bytes() == b"my photo"
 
 
 # ---- 难易：课程要求预训练特征上的分类头在没见过的画上得 0.85 至 0.98，随机权重远远不及 -----------------------------

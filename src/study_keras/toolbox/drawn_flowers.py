@@ -5,10 +5,10 @@
 """
 
 import io
-import json
 import os
 import re
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -21,6 +21,7 @@ from toolbox.terminal.files import DATA_DIR, write_aside
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.progress import Progress
+from toolbox.terminal.records import read_json, write_json
 from toolbox.terminal.run import run_main
 from toolbox.terminal.text import visible
 from toolbox.terminal.workers import cores, process_pool
@@ -90,23 +91,29 @@ def _is_drawn(folder, per_class, seed):
         remove_leftovers(place)
     wanted = {_file_name(number) for number in range(per_class)}
     return _is_stamped(folder, seed) and all(
-        _drawn_names(folder / name) == wanted and all(_is_whole(folder / name / photo) for photo in wanted)
+        _drawn_names(folder, name, per_class) == wanted and all(_is_whole(folder / name / photo) for photo in wanted)
         for name in CLASS_NAMES
     )
 
 
 def _is_stamped(folder, seed):
-    stamp = folder / STAMP
-    return stamp.exists() and stamp.read_bytes() == _stamp(seed)
+    stamp = read_json(folder / STAMP) or {}
+    return (stamp.get("version"), stamp.get("seed")) == (VERSION, seed)
 
 
-def _stamp(seed):
-    return json.dumps({"version": VERSION, "seed": seed}).encode()
+def _write_stamp(folder, seed, per_class):
+    """戳：哪个种子画的，每类最多画到第几张（编号再大的就不是画的）。"""
+    write_json(folder / STAMP, {"version": VERSION, "seed": seed, "per_class": per_class})
 
 
-def _drawn_names(class_folder):
+def _drawn_names(folder, class_name, per_class):
+    """画的各张的名字：编号小于 per_class，或小于戳里说的张数。再大的是读者自己放进来的，不去动它。"""
+    class_folder = folder / class_name
     names = os.listdir(class_folder) if class_folder.is_dir() else []
-    return {name for name in names if re.fullmatch(r"\d{4,}\.jpg", name)}
+    numbers = {name: int(Path(name).stem) for name in names if re.fullmatch(r"\d{4,}\.jpg", name)}
+    stamped = (read_json(folder / STAMP) or {}).get("per_class")
+    most = max(per_class, stamped if isinstance(stamped, int) else len(numbers))  # 以前的戳没有说：画的是挨着编号的
+    return {name for name, number in numbers.items() if number < most}
 
 
 def _is_whole(photo):
@@ -120,13 +127,12 @@ def _is_whole(photo):
 def _prepare(folder, per_class, seed):
     """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
     same = _is_stamped(folder, seed)
-    if not (folder / STAMP).exists():
-        write_aside(folder / STAMP, _stamp(seed))
-
+    present_of = {name: _drawn_names(folder, name, per_class) for name in CLASS_NAMES}
+    if same or not (folder / STAMP).exists():
+        _write_stamp(folder, seed, max(per_class, *(len(names) for names in present_of.values())))
     tasks, removed = [], 0
-    for class_name in CLASS_NAMES:
+    for class_name, present in present_of.items():
         (folder / class_name).mkdir(exist_ok=True)
-        present = _drawn_names(folder / class_name)
         wanted = {_file_name(number): number for number in range(per_class)}
         kept = {name for name in present & wanted.keys() if same and _is_whole(folder / class_name / name)}
         for name in present - kept:
@@ -135,8 +141,7 @@ def _prepare(folder, per_class, seed):
         numbers = [number for name, number in wanted.items() if name not in kept]
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
-    if not same:  # 删完旧画才能换戳，否则中断后会把旧画当成新画
-        write_aside(folder / STAMP, _stamp(seed))
+    _write_stamp(folder, seed, per_class)  # 删完旧画才能换戳，否则中断后会把旧画当成新画
     if removed:
         print(f"{visible(folder)} 里有 {removed} 张以前画的，这次用不着（张数或种子不同，或没有写全），已删去。")
     return tasks
@@ -175,7 +180,16 @@ def save_contact_sheet(folder, file, columns=8, side=104):
         for column, path in enumerate(sorted((Path(folder) / class_name).glob("*.jpg"))[:columns]):
             with Image.open(path) as photo:
                 sheet.paste(ImageOps.fit(photo, (side - 2, side - 2)), (column * side + 1, row * side + 1))
-    sheet.quantize(256).save(file, "PNG", optimize=True)  # 256 色够看，文件小得多
+    content = io.BytesIO()
+    sheet.quantize(256).save(content, "PNG", optimize=True)  # 256 色够看，文件小得多
+    write_aside(Path(file), content.getvalue())
+
+
+def _png_file(text):
+    """argparse 的 type：要写的 PNG 文件。"""
+    if Path(text).suffix.lower() != ".png" or Path(text).is_dir():
+        raise ArgumentTypeError(f"{text} 要是一个 .png 文件的名字")
+    return Path(text)
 
 
 def main(argv=None):
@@ -184,7 +198,7 @@ def main(argv=None):
     parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
     parser.add_argument("--per-class", type=positive_int, default=80, metavar="N", help="每类几张")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="种子：相同则画相同")
-    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="另存一张样张图（PNG），每类八张")
+    parser.add_argument("--contact-sheet", type=_png_file, metavar="FILE", help="另存一张样张图（PNG），每类八张")
     args = parser.parse_args(argv)
 
     folder = draw_folder(args.output_dir, args.per_class, args.seed)

@@ -25,7 +25,8 @@ from toolbox.model_folder_reader import (
 )
 from toolbox.photos.folder import photo_list_hash
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import absolute, folder_written_aside, foreign_names, refuse_foreign, sha256_of
+from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
+from toolbox.terminal.foreign_files import foreign_names, refuse_foreign
 from toolbox.terminal.locks import only_process
 from toolbox.terminal.plots import training_curves
 from toolbox.terminal.records import write_csv, write_json

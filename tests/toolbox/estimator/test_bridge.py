@@ -122,6 +122,7 @@ REFUSED = {
     "tf.train.AdamOptimizer": "from toolbox.estimator import tf1 as tf",
     "tf.keras.Sequential([tf.keras.layers.Dense(1)]).compile(keras.optimizers.Adam(), 'mse')": "是 Keras 3 的",
     "tf.keras.estimator.model_to_estimator(keras.Sequential())": "是 Keras 3 的",
+    "tf.estimator.RunConfig(experimental_distribute=DistributeConfig(remote_cluster={'ps': ['a']}))": "remote_cluster",
     "tf.estimator.DNNClassifier([2], [column], optimizer=keras.optimizers.Adam()).train(input_fn)": "是 Keras 3 的",
 }
 
@@ -130,6 +131,7 @@ REFUSED = {
 def test_what_cannot_work_is_refused_in_one_sentence(tmp_path):
     code = (
         "import importlib, sys, keras\nfrom toolbox.estimator import tf\n"
+        "from tensorflow.python.distribute.distribute_config import DistributeConfig\n"
         "from toolbox.terminal.errors import UserError\n"
         "column = tf.feature_column.numeric_column('x')\n"
         "def input_fn():\n    return tf.data.Dataset.from_tensors(({'x': [1.0]}, [1]))\n"
@@ -144,6 +146,27 @@ def test_what_cannot_work_is_refused_in_one_sentence(tmp_path):
     assert list(shown) == list(REFUSED)
     for refused, why in REFUSED.items():
         assert why in shown[refused]
+
+
+@pytest.mark.slow
+def test_strategies_given_in_the_experimental_way_are_used(tmp_path):
+    """DistributeConfig 里的策略，老的 TensorFlow 会抄到 RunConfig 的 train_distribute 与 eval_distribute。"""
+    code = (
+        "from toolbox.estimator import tf\n"
+        "from tensorflow.python.distribute.distribute_config import DistributeConfig\n"
+        "one, two = tf.distribute.OneDeviceStrategy('/cpu:0'), tf.distribute.OneDeviceStrategy('/cpu:0')\n"
+        "given = DistributeConfig(train_distribute=one, eval_distribute=two)\n"
+        "config = tf.estimator.RunConfig(experimental_distribute=given)\n"
+        "print(config.train_distribute is one, config.eval_distribute is two)\n"
+        "try:\n    tf.estimator.RunConfig(experimental_distribute=given, train_distribute=two)\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    result = run(code, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "True True",
+        "RunConfig 的 train_distribute 与 experimental_distribute 里的只能给一个。",
+    ]
 
 
 @pytest.mark.slow

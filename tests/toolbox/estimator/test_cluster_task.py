@@ -1,6 +1,7 @@
 """TF_CONFIG 的读与查：写对了得到自己的角色，写错了只有一行中文。"""
 
 import json
+import os
 import socket
 
 import pytest
@@ -125,3 +126,10 @@ def test_waits_for_those_it_needs(listening):
     cluster_task.wait_for_others(Task("chief", 0, {"chief": free, "ps": [listening]}), 1)
     with pytest.raises(UserError, match=f"等了 1 秒，还是连不上 chief（{free[0]}）"):
         cluster_task.wait_for_others(Task("worker", 0, {"chief": free, "ps": [listening], "worker": ["a:1"]}), 1)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "{}"])
+def test_an_empty_tf_config_is_one_machine(monkeypatch, value):
+    """RunConfig 自己也读 TF_CONFIG，却读不懂空的。"""
+    monkeypatch.setenv("TF_CONFIG", value)
+    assert cluster_task.join() is None and "TF_CONFIG" not in os.environ

@@ -118,3 +118,18 @@ def test_addresses_are_free_and_on_loopback():
     everyone = cluster["chief"] + cluster["worker"]
     assert len(set(everyone)) == 4
     assert all(address.startswith("127.0.0.1:") for address in everyone)
+
+
+def test_a_reader_that_went_away_does_not_block_the_processes(tmp_path):
+    """--cluster | head：输出写不出去了，仍要把各进程的话读完，它们才结束得了；之后照常报告管道断了。"""
+    script = tmp_path / "talks.py"
+    script.write_text("print('x' * 79 + chr(10), end='', flush=True)\nprint(('y' * 79 + chr(10)) * 5000)\n")
+
+    def gone(text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with local_cluster.LocalCluster([sys.executable, script], {"worker": ["127.0.0.1:1"]}, show=gone) as cluster:
+        process = cluster.start("worker")
+        assert process.wait(timeout=30) == 0
+        with pytest.raises(BrokenPipeError):
+            cluster.wait()

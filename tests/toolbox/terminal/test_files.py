@@ -1,5 +1,6 @@
 """写在旁边再改名：完整或没有，不顺着链接写，只清掉确实没有主人的半成品。"""
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -255,3 +256,75 @@ def test_results_are_on_the_disk_before_they_get_their_name_and_the_name_too(tmp
     events.clear()
     write_folder(tmp_path / "folder", b"1")
     assert events.index("file") < events.index("改名") < len(events) - 1 and events[-1] == tmp_path.name
+
+
+@pytest.mark.parametrize(("handle", "error", "exit_code", "running"), [
+    (7, 0, 259, True), (7, 0, 0, False), (7, 0, 1, False), (0, 5, 0, True), (0, 87, 0, False)
+])  # fmt: skip
+def test_on_windows_a_process_runs_until_it_has_an_exit_code(monkeypatch, handle, error, exit_code, running):
+    """OpenProcess 给出 0 是打不开：5 是不让打开（别人的进程），87 是没有这个进程；259 是还没有退出码。"""
+    closed = []
+
+    class Function:
+        def __init__(self, call):
+            self.call = call
+
+        def __call__(self, *arguments):
+            return self.call(*arguments)
+
+    def exit_code_of(_, code):
+        code._obj.value = exit_code
+        return 1
+
+    class Kernel32:
+        OpenProcess = Function(lambda access, inherit, pid: handle)
+        GetExitCodeProcess = Function(exit_code_of)
+        CloseHandle = Function(lambda opened: closed.append(opened.value))
+
+    monkeypatch.setattr(ctypes, "WinDLL", lambda name, use_last_error: Kernel32, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error, raising=False)
+    monkeypatch.setattr(leftovers.sys, "platform", "win32")
+    assert leftovers.is_running(123) is running and closed == ([handle] if handle else [])
+
+
+def test_machines_of_one_name_are_told_apart(monkeypatch):
+    machine = leftovers._machine.__wrapped__
+    seen = []
+    for address in (0x2FC00000001, 0x2FC00000002, 1 << 40, (1 << 40) + 5):
+        monkeypatch.setattr(leftovers.uuid, "getnode", lambda address=address: address)
+        seen.append(machine())
+    assert len(set(seen)) == 3 and seen[2] == seen[3]  # 后两个是随机取的，每次都不同，不能算
+
+
+def test_what_windows_holds_for_a_moment_is_put_in_place(tmp_path, monkeypatch):
+    """杀毒、索引把刚写完的文件占住片刻：等一等，再改名。"""
+    refused, replace = [], os.replace
+
+    def held(source, target):
+        if len(refused) < 3 and str(target) == str(tmp_path / "m"):
+            refused.append(source)
+            raise PermissionError(13, "Access is denied", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    with folder_written_aside(tmp_path / "m") as aside:
+        (aside / "x").write_text("1")
+    with written_aside(tmp_path / "f") as file:
+        file.write(b"2")
+    assert len(refused) == 3 and sorted(os.listdir(tmp_path)) == ["f", "m"]
+
+
+def test_what_cannot_be_renamed_is_copied(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def held(source, target):
+        if str(target) == str(tmp_path / "m"):
+            raise PermissionError(13, "Access is denied", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    with folder_written_aside(tmp_path / "m") as aside:
+        (aside / "x").write_text("1")
+    assert os.listdir(tmp_path) == ["m"] and (tmp_path / "m" / "x").read_text() == "1"

@@ -36,3 +36,9 @@ def test_memory_of_a_child_is_its_own():
     filled = np.ones(400 << 20, np.uint8)  # 启动它的进程占着 400 MB
     assert peak_memory_mb() > 400 and filled.any()
     assert in_a_child("pass") < 200 < 300 < in_a_child("x = b'x' * (300 << 20)")
+
+
+def test_a_sandbox_that_does_not_say_its_memory_loses_no_training(monkeypatch):
+    monkeypatch.setattr(stopwatch.Path, "read_text", lambda path: "Name:\tpython\nState:\tR (running)\n")
+    monkeypatch.setattr(stopwatch.Path, "exists", lambda path: True)
+    assert stopwatch.peak_memory_mb() is None

@@ -370,3 +370,20 @@ def test_unusable_files_are_refused(tmp_path, good_file, changed):
     }.items():
         with pytest.raises(UserError, match=message):
             find.find_weights(str(tmp_path / name))
+
+
+def test_a_file_the_system_does_not_let_us_read_is_not_called_damaged(cache, serve, good_file, monkeypatch):
+    """网络硬盘锁不了文件、读错了：不是它坏了，不能删。"""
+    serve(good_file.read_bytes())
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = cache / find.KERAS_FILE
+    kept.write_bytes(good_file.read_bytes())
+
+    def fails(*_, **options):
+        assert options == {"locking": False}
+        raise OSError(37, "No locks available", str(kept))
+
+    monkeypatch.setattr(h5py, "File", fails)
+    with pytest.raises(UserError, match="No locks available"):
+        find.find_weights("imagenet")
+    assert kept.exists()

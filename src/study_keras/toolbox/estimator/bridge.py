@@ -82,6 +82,7 @@ def _supply_estimator_training():
 
     def init_run_config(config, tf_config):
         config._distribute_coordinator_mode = None
+        _take_over_distribute_config(config)
         config._init_distributed_setting_from_environment_var(tf_config)
         config._maybe_overwrite_session_config_for_distributed_training()
 
@@ -91,6 +92,20 @@ def _supply_estimator_training():
     module.init_run_config = init_run_config
     module.should_run_distribute_coordinator = lambda config: False
     sys.modules[module.__name__] = distribute.estimator_training = module
+
+
+def _take_over_distribute_config(config):
+    """把 RunConfig(experimental_distribute=DistributeConfig(...)) 里的两种策略放到该在的地方，像被删去的模块那样。"""
+    given = config._experimental_distribute
+    if given is None:
+        return
+    if given.remote_cluster:
+        raise refusals.NoCoordinator(refusals.REMOTE_CLUSTER)
+    for name in ("train_distribute", "eval_distribute"):
+        strategy = getattr(given, name)
+        if strategy and getattr(config, f"_{name}"):
+            raise ValueError(f"RunConfig 的 {name} 与 experimental_distribute 里的只能给一个。")
+        setattr(config, f"_{name}", strategy or getattr(config, f"_{name}"))
 
 
 def _supply_tpu():

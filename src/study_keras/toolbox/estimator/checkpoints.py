@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +24,16 @@ _held = []  # 锁要一直留着，进程结束才放开
 
 
 def path(results):
-    """结果文件夹旁边的检查点文件夹：结果每次整个换掉，检查点一直留着。"""
-    return str(results.with_name(f"{results.name}_checkpoints"))
+    """结果文件夹旁边的检查点文件夹：结果每次整个换掉，检查点一直留着。
+
+    Raises:
+        UserError: 路径里有通配符：TensorFlow 找检查点时把它当成通配符，一个也找不到。
+    """
+    folder = str(results.with_name(f"{results.name}_checkpoints"))
+    if wild := sorted(set(folder) & set("*?[" if sys.platform == "win32" else "*?[\\")):
+        why = f"检查点的路径 {visible(folder)} 里有 {wild[0]}，TensorFlow 会把它当成通配符"
+        raise UserError(f"{why}。请用 --output-dir 换个位置，或用 --name 换个名字。")
+    return folder
 
 
 def refuse_keras_model(results):

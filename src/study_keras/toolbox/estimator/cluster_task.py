@@ -20,6 +20,8 @@ def join(synchronous=False):
     Args 与 Raises 同 read、check_port。
     """
     task = read(synchronous)
+    if task is None:
+        leave()  # 空的 TF_CONFIG 也算没有设，RunConfig 却读不懂它
     if synchronous:  # 先做完的 worker 一结束，TensorFlow 就大声报告它失联；不显示
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     local_cluster.follow_launcher()

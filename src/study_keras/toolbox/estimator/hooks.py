@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from toolbox.estimator.bridge import Exporter, SessionRunHook, tf
 from toolbox.terminal.progress import Progress
+from toolbox.terminal.text import console_bytes
 
 _STOPPING = "\n做完这一步就存好检查点停下；再按一次 Ctrl-C 立刻结束。\n"
 
@@ -63,7 +64,7 @@ class StopOnSignal(SessionRunHook):
         self._received = number
         self._restore()
         with suppress(OSError):  # 输出接到的 tee 之类也收到了 Ctrl-C，已经走了
-            os.write(2, _STOPPING.encode(sys.stderr.encoding or "utf-8", "replace"))  # print 可能正被打断在半途
+            os.write(2, console_bytes(_STOPPING))  # print 可能正被打断在半途
 
     def _restore(self):
         for number, handler in self._previous.items():

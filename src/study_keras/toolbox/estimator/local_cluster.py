@@ -39,6 +39,7 @@ class LocalCluster:
         self._command, self._cluster, self._show = [str(part) for part in command], cluster, show
         self.processes = {}  # {(角色, 第几个): Popen}
         self._pumps = []
+        self._unshown = None  # 显示不出来的原因
 
     def start(self, role, index=0):
         """启动（或重新启动）一个角色，返回它的 Popen。"""
@@ -68,17 +69,23 @@ class LocalCluster:
 
     def _pump(self, name, stream):
         for line in stream:
-            if line.strip():
-                self._show(f"[{name}] {line.rstrip()}")
+            if line.strip() and self._unshown is None:
+                try:
+                    self._show(f"[{name}] {line.rstrip()}")
+                except OSError as error:  # 输出接到的一方走了：还要接着读，免得那个进程堵住
+                    self._unshown = error
 
     def wait(self):
         """等到训练与评估的进程都正常结束；参数服务器自己从不结束。chief 做完后还没有赶上的 worker 不再等。
 
         Raises:
             UserError: 有进程意外结束。
+            OSError: 它们的输出写不出去了。
         """
         deadline = None
         while True:
+            if self._unshown:
+                raise self._unshown
             codes = {key: process.poll() for key, process in self.processes.items()}
             for (role, index), code in codes.items():
                 if code is not None and (code != 0 or role == "ps"):

@@ -18,6 +18,10 @@ class NoModule(UserError, ImportError):
     """没有这个模块了。"""
 
 
+class NoCoordinator(UserError, ValueError):
+    """没有替 RunConfig 协调别的机器的那个模块了。"""
+
+
 class WrongKeras(UserError, ValueError):
     """给的是 Keras 3 的东西。"""
 
@@ -32,6 +36,9 @@ GONE = {
 TPU = (
     "tf.estimator.tpu.{name} 不能用：Estimator 在 TPU 上的一半随 TensorFlow 2.16 删除了。"
     "请用 tf.estimator.Estimator 与 tf.estimator.RunConfig，在 CPU 或 GPU 上训练。"
+)
+REMOTE_CLUSTER = (
+    "DistributeConfig(remote_cluster=...) 不能用：它要的协调程序随 TensorFlow 2.16 删除了。请给每台机器设 TF_CONFIG。"
 )
 KERAS_3 = (
     "{name} 是 Keras 3 的，Estimator 只认得 Keras 2。请用 tf.keras 的（from toolbox.estimator import tf），"

@@ -131,6 +131,8 @@ class PrefixStore:
                             raise UserError(f"缓存文件 {path} 在用的时候变短了。{_AGAIN}")
             except FileNotFoundError:
                 raise UserError(f"缓存文件 {path} 在用的时候不见了。{_AGAIN}") from None
+            except OSError as error:
+                raise UserError(f"缓存文件 {path} 在用的时候读不了（{error.strerror or error}）。{_AGAIN}") from None
         return rows
 
 

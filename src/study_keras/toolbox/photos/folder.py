@@ -176,8 +176,9 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
 
 
 def photo_list_hash(photos):
-    """照片清单的 SHA-256：类别与内容都相同，才有相同的值；与顺序、文件名无关。"""
-    lines = sorted(f"{photo.class_name}\t{photo.sha256}\n" for photo in photos)
+    """照片清单的 SHA-256：类别、内容与给定的划分都相同，才有相同的值；与顺序、文件名无关。"""
+    rows = ((photo.class_name, photo.sha256, photo.part) for photo in photos)
+    lines = sorted("\t".join(filter(None, row)) + "\n" for row in rows)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -30,7 +30,7 @@ class PhotoIterator(Iterator):
         self.class_indices = {name: last[name] for name in class_names}
         self.num_classes = len(labels)
         self.classes = np.array([self.class_indices[photo.class_name] for photo in photos], np.int32)
-        super().__init__(len(photos), batch_size, shuffle, seed)
+        super().__init__(len(photos), batch_size, shuffle, seed % 2**31)  # 它每一批加一，不能超出 32 位
 
     @property
     def targets(self):

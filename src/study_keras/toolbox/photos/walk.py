@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolbox.photos.formats import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.files import SYSTEM_FILES
+from toolbox.terminal.foreign_files import SYSTEM_FILES
 from toolbox.terminal.text import breaks_a_line, visible
 
 _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来的

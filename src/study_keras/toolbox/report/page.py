@@ -6,7 +6,8 @@ from pathlib import Path
 
 from toolbox.model_folder_reader import REPORT_FILES
 from toolbox.report.view import build
-from toolbox.terminal.files import absolute, folder_written_aside, refuse_foreign
+from toolbox.terminal.files import absolute, folder_written_aside
+from toolbox.terminal.foreign_files import refuse_foreign
 from toolbox.terminal.plots import chinese_font_with
 from toolbox.terminal.text import visible
 

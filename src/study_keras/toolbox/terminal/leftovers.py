@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import sys
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,18 +58,20 @@ def _owner_is_running(machine, pid, run):
 
 @functools.cache
 def _machine():
-    """这台机器的代号，Linux 上细到容器：进程号只在同一个容器里才说明什么。"""
+    """这台机器的代号，Linux 上细到容器：进程号只在同一个容器里才说明什么。同名的机器（克隆来的）靠网卡的地址分得清。"""
     try:
         container = os.readlink("/proc/self/ns/pid")
     except OSError:
         container = ""
-    return hashlib.sha256(os.fsencode(socket.gethostname() + container)).hexdigest()[:8]
+    node = uuid.getnode()
+    address = "" if node >> 40 & 1 else f"{node:x}"  # 这一位是 1：没有网卡，是这次运行随机取的
+    return hashlib.sha256(os.fsencode(socket.gethostname() + container + address)).hexdigest()[:8]
 
 
 def is_running(pid):
-    """本机上编号为 pid 的进程还在不在；Windows 上不便查，一律当作还在。"""
+    """本机上编号为 pid 的进程还在不在。"""
     if sys.platform == "win32":  # 在 Windows 上 os.kill 会真的结束进程
-        return True
+        return _is_running_on_windows(pid)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -76,3 +79,19 @@ def is_running(pid):
     except PermissionError:
         pass
     return True
+
+
+def _is_running_on_windows(pid):
+    """打得开、而且还没有退出码的，或不让打开的，都还在。"""
+    import ctypes
+
+    query, access_denied, still_active = 0x1000, 5, 259  # PROCESS_QUERY_LIMITED_INFORMATION 等，见 winbase.h
+    kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+    kernel32.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel32.OpenProcess(query, False, pid)
+    if not handle:
+        return ctypes.get_last_error() == access_denied
+    code = ctypes.c_ulong()
+    known = kernel32.GetExitCodeProcess(ctypes.c_void_p(handle), ctypes.byref(code))
+    kernel32.CloseHandle(ctypes.c_void_p(handle))
+    return not known or code.value == still_active

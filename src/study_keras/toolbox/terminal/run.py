@@ -15,7 +15,7 @@ from toolbox.terminal import packages
 from toolbox.terminal.errors import UserError, explain, recognized
 from toolbox.terminal.files import temporary_files_together
 from toolbox.terminal.tensorflow_start import is_loading
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import console_bytes, visible
 
 
 def run_main(main, argv=None, when_interrupted="没有写出半成品；重新运行同一条命令即可。"):
@@ -63,7 +63,7 @@ def _end_at_the_second_interrupt(when_interrupted):
     """第一次 Ctrl-C 照常（KeyboardInterrupt，各步收拾好再停）；收拾时又按一次，说一句就立刻结束。"""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # 后台运行的命令不理 Ctrl-C，照旧
         return
-    message = f"\n已强行结束。{when_interrupted}\n".encode(sys.stderr.encoding, "replace")
+    message = console_bytes(f"\n已强行结束。{when_interrupted}\n")
 
     def end(*_):
         os.write(2, message)  # print 可能正被打断在半途

@@ -1,5 +1,6 @@
 """记下每一步用了几秒，以及进程用过的最多内存。"""
 
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -21,12 +22,13 @@ class Stopwatch:
 
 
 def peak_memory_mb():
-    """本进程到此刻为止占用物理内存的最大值（MB，含共享库）；Windows 上没有现成的办法，返回 None。"""
+    """本进程到此刻为止占用物理内存的最大值（MB，含共享库）；量不到（如 Windows 上）则返回 None。"""
     if sys.platform == "win32":
         return None
     status = Path("/proc/self/status")
     if status.exists():  # Linux 上 getrusage 不行：启动它的进程那时占多少，也算进它的最大值
-        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024)
+        most = re.search(r"^VmHWM:\s*(\d+)", status.read_text(), re.MULTILINE)
+        return round(int(most[1]) / 1024) if most else None  # 有的沙箱不说
     import resource
 
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)  # macOS，字节

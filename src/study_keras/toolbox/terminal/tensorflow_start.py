@@ -7,6 +7,8 @@ import tempfile
 import threading
 from contextlib import contextmanager, suppress
 
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")  # 读 .h5 的权重不用锁；有的网络硬盘锁不了，就读不成
+
 
 @contextmanager
 def without_native_messages():

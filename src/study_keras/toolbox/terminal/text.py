@@ -1,10 +1,22 @@
 """来自文件系统、模型文件夹或网络的文字：显示之前，让看不见、会捣乱的字符现出原形。"""
 
+import os
 import re
+import sys
 import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # 控制符、双向与零宽的格式符、非 UTF-8 的字节、行与段的分隔符
 _JOINERS = "\u200c\u200d"  # 零宽连字与断字：表情符号和一些文字里正当地用着
+
+
+def console_bytes(text):
+    """交给 os.write(2, …) 的字节。它绕过 Python，Windows 的控制台便按自己的编码（中文系统上是 GBK）来认。"""
+    encoding = sys.stderr.encoding or "utf-8"
+    if sys.platform == "win32" and os.isatty(2):
+        import ctypes
+
+        encoding = f"cp{ctypes.windll.kernel32.GetConsoleOutputCP()}"
+    return text.encode(encoding, "replace")
 
 
 def visible(text):
