@@ -220,6 +220,8 @@ def test_given_split_is_kept(photo_dir, cache_dir, tmp_path):
     ]
     with pytest.raises(UserError, match="--given-split"):
         lesson.main(arguments)
+    with pytest.raises(UserError, match="已分好 test/，--test-split 不起作用"):
+        lesson.main([*arguments, "--given-split", "--test-split", "0.2"])
     lesson.main([*arguments, "--given-split"])
     folder = tmp_path / "o" / "mobilenetv2_transfer_seq"
     assert {part: metrics_of(folder)[part]["photos"] for part in ("train", "validation", "test")} == {

@@ -14,6 +14,7 @@ from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import read_photo
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN
+from toolbox.terminal.arguments import LARGEST_SEED
 from toolbox.terminal.errors import UserError
 
 
@@ -27,6 +28,12 @@ def test_same_pixels_and_labels_as_keras(photo_dir):
     for i in range(4):
         for a, b in zip(ours[i], theirs[i], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_the_largest_seed_lasts_for_every_batch(photo_dir):
+    """Keras 的迭代器每一批把种子加一，NumPy 的种子却只有 32 位。"""
+    batches = flow_from_folder(ImageDataGenerator(), open_folder(photo_dir), batch_size=10, seed=LARGEST_SEED)
+    assert sum(len(batches[i][0]) for i in range(len(batches))) == 36
 
 
 def test_subsets_cover_everything_once(photo_dir):
