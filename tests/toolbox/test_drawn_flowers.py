@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,13 +111,50 @@ def test_what_is_removed_is_counted(tmp_path, capsys):
     assert f"{folder} 里有 10 张以前画的" in capsys.readouterr().out and len(list(folder.glob("*/*.jpg"))) == 5
 
 
+OLD_STAMP = '{"version": 1, "seed": 7}'
+
+
+def test_a_photo_of_the_reader_where_a_drawing_would_go_is_named(tmp_path):
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    (folder / "roses" / "0004.jpg").write_bytes(b"my photo")
+    for seed in (7, 8):
+        with pytest.raises(UserError, match="roses/0004.jpg 不是画的.*请移走它"):
+            draw_folder(folder, 5, seed=seed, workers=1)
+    assert (folder / "roses" / "0004.jpg").read_bytes() == b"my photo"
+    assert draw_folder(folder, 4, seed=7, workers=1) == folder
+
+
+@pytest.mark.parametrize("old_stamp", [False, True])
+@pytest.mark.parametrize("killed_at", [1, 5, 9])
+def test_a_kill_while_deleting_leaves_no_old_drawing_behind(tmp_path, monkeypatch, old_stamp, killed_at):
+    """从每类 4 张、种子 7 换成每类 2 张、种子 8，删到一半被杀：再来一次，一张旧的也没有。"""
+    folder = draw_folder(tmp_path / "flowers", 4, seed=7, workers=1)
+    if old_stamp:
+        (folder / drawn_flowers.STAMP).write_text(OLD_STAMP)
+    unlink, deleted = Path.unlink, []
+
+    def killed(path, missing_ok=False):
+        if path.suffix == ".jpg" and not path.name.startswith("."):
+            deleted.append(path)
+            if len(deleted) > killed_at:
+                raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        draw_folder(folder, 2, seed=8, workers=1)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    draw_folder(folder, 2, seed=8, workers=1)
+    assert contents(folder) == contents(draw_folder(tmp_path / "whole", 2, seed=8, workers=1))
+
+
 @pytest.mark.parametrize("old_stamp", [False, True])
 @pytest.mark.parametrize("per_class", [1, 3, 5])
 def test_photos_of_the_reader_among_the_drawn_are_not_touched(tmp_path, old_stamp, per_class):
     """读者把自己拍的放了进来，名字也是数字：再画多少张，都不删它。"""
     folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
     if old_stamp:
-        (folder / drawn_flowers.STAMP).write_text('{"version": 1, "seed": 7}')
+        (folder / drawn_flowers.STAMP).write_text(OLD_STAMP)
     own = {folder / "daisy" / name: b"my photo" for name in ("20240518.jpg", "1001.jpg")}
     for path, content in own.items():
         path.write_bytes(content)

@@ -64,7 +64,7 @@ def find_photos(args):
     if args.images_dir is not None:
         folder = open_folder(args.images_dir, given_split=args.given_split)
         if getattr(args, "test_split", 0) and any(photo.part == "test" for photo in folder.photos):
-            raise UserError("照片文件夹里已分好 test/，--test-split 不起作用。请去掉它。")
+            print("注意：照片文件夹里已分好 test/，--test-split 不起作用。")
         return folder
     if args.given_split:
         raise UserError("--given-split 要与 --images-dir 一起用：其余的照片没有现成的划分。")

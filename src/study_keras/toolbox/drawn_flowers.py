@@ -31,6 +31,7 @@ VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
 ELSEWHERE = f"运行 {command('toolbox/drawn_flowers.py')} --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
 _PHOTOS_PER_TASK = 8
+_PLAUSIBLE = 1000  # 以前的戳没有说画了几张；编号到这么大的，多半是相机或日期起的名字
 
 
 def draw_folder(folder, per_class=80, seed=0, workers=None):
@@ -90,8 +91,9 @@ def _is_drawn(folder, per_class, seed):
     for place in (folder, *(folder / name for name in CLASS_NAMES)):
         remove_leftovers(place)
     wanted = {_file_name(number) for number in range(per_class)}
+    most = max(per_class, _most_drawn(folder))
     return _is_stamped(folder, seed) and all(
-        _drawn_names(folder, name, per_class) == wanted and all(_is_whole(folder / name / photo) for photo in wanted)
+        _numbered(folder / name, most) == wanted and all(_is_whole(folder / name / photo) for photo in wanted)
         for name in CLASS_NAMES
     )
 
@@ -101,19 +103,24 @@ def _is_stamped(folder, seed):
     return (stamp.get("version"), stamp.get("seed")) == (VERSION, seed)
 
 
-def _write_stamp(folder, seed, per_class):
-    """戳：哪个种子画的，每类最多画到第几张（编号再大的就不是画的）。"""
-    write_json(folder / STAMP, {"version": VERSION, "seed": seed, "per_class": per_class})
+def _write_stamp(folder, stamp, per_class):
+    """戳：哪个种子画的，每类最多画到几张；编号再大的就不是画的，是读者自己放进来的。"""
+    write_json(folder / STAMP, {**stamp, "per_class": per_class})
 
 
-def _drawn_names(folder, class_name, per_class):
-    """画的各张的名字：编号小于 per_class，或小于戳里说的张数。再大的是读者自己放进来的，不去动它。"""
-    class_folder = folder / class_name
+def _most_drawn(folder):
+    """以前每类最多画到几张，照戳说的；以前的戳没有说，就看编号（日期之类的大数不算），没有画过是 0。"""
+    most = (read_json(folder / STAMP) or {}).get("per_class")
+    if isinstance(most, int):
+        return most
+    names = [name for class_name in CLASS_NAMES for name in _numbered(folder / class_name, _PLAUSIBLE)]
+    return max((int(Path(name).stem) + 1 for name in names), default=0)
+
+
+def _numbered(class_folder, most):
+    """class_folder 里编号小于 most 的各张的名字。"""
     names = os.listdir(class_folder) if class_folder.is_dir() else []
-    numbers = {name: int(Path(name).stem) for name in names if re.fullmatch(r"\d{4,}\.jpg", name)}
-    stamped = (read_json(folder / STAMP) or {}).get("per_class")
-    most = max(per_class, stamped if isinstance(stamped, int) else len(numbers))  # 以前的戳没有说：画的是挨着编号的
-    return {name for name, number in numbers.items() if number < most}
+    return {name for name in names if re.fullmatch(r"\d{4,}\.jpg", name) and int(Path(name).stem) < most}
 
 
 def _is_whole(photo):
@@ -126,10 +133,11 @@ def _is_whole(photo):
 
 def _prepare(folder, per_class, seed):
     """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
-    same = _is_stamped(folder, seed)
-    present_of = {name: _drawn_names(folder, name, per_class) for name in CLASS_NAMES}
-    if same or not (folder / STAMP).exists():
-        _write_stamp(folder, seed, max(per_class, *(len(names) for names in present_of.values())))
+    same, most, new = _is_stamped(folder, seed), _most_drawn(folder), {"version": VERSION, "seed": seed}
+    present_of = {name: _numbered(folder / name, max(most, per_class)) for name in CLASS_NAMES}
+    _refuse_readers_photos(folder, present_of, most)
+    stamp = {name: value for name, value in (read_json(folder / STAMP) or new).items() if name in new}
+    _write_stamp(folder, stamp, max(most, per_class))  # 先说到几张为止是画的：删到一半、画到一半被杀，也认得出
     tasks, removed = [], 0
     for class_name, present in present_of.items():
         (folder / class_name).mkdir(exist_ok=True)
@@ -141,10 +149,18 @@ def _prepare(folder, per_class, seed):
         numbers = [number for name, number in wanted.items() if name not in kept]
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
-    _write_stamp(folder, seed, per_class)  # 删完旧画才能换戳，否则中断后会把旧画当成新画
+    _write_stamp(folder, new, per_class)  # 删完旧画才能换戳，否则中断后会把旧画当成新画
     if removed:
         print(f"{visible(folder)} 里有 {removed} 张以前画的，这次用不着（张数或种子不同，或没有写全），已删去。")
     return tasks
+
+
+def _refuse_readers_photos(folder, present_of, most):
+    """编号不小于 most 的不是画的；这次要画到那里，就会与它们相撞。"""
+    own = [f"{name}/{photo}" for name, photos in present_of.items() for photo in sorted(photos)]
+    own = [path for path in own if int(Path(path).stem) >= most]
+    if own:
+        raise UserError(f"{visible(folder)} 里的 {own[0]} 不是画的，再画就与它重名。请移走它，或换一个文件夹。")
 
 
 def _file_name(number):

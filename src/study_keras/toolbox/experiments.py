@@ -3,7 +3,8 @@
 import itertools
 
 from toolbox import model_folder
-from toolbox.photos.folder import photo_list_hash
+from toolbox.model_folder import SPLIT_HASH
+from toolbox.photos.folder import given_split_hash, photo_list_hash
 from toolbox.photos.split import PARTS
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.records import read_json
@@ -13,7 +14,7 @@ PLACES_AND_WAYS = {  # 说在哪里、怎样算的选项，不决定得到什么
     *("images_dir", "drawn", "weights", "output_dir", "name", "replace", "repeats", "find_lr", "show_layers", "debug"),
     *("cache_dir", "no_cache", "cache_limit", "engine", "shard"),
 }
-CONTENTS = {"weights_sha256": "权重", "photos_sha256": "照片"}
+CONTENTS = {"weights_sha256": "权重", "photos_sha256": "照片", SPLIT_HASH: "划分"}
 
 
 def free_name(args, photos, weights):
@@ -53,6 +54,8 @@ def different_settings(folder, args, photos, weights):
         return [model_folder.SETTINGS_FILE]
     wanted = {name: value for name, value in vars(args).items() if name not in PLACES_AND_WAYS}
     wanted |= {"weights_sha256": weights.sha256, "photos_sha256": photo_list_hash(photos.photos)}
+    wanted |= {SPLIT_HASH: given_split_hash(photos.photos)}
+    found.setdefault(SPLIT_HASH, wanted[SPLIT_HASH])  # 以前没有记
     different = [name for name, value in wanted.items() if name not in found or found[name] != value]
     return [CONTENTS.get(name, f"--{name.replace('_', '-')}") for name in different]
 

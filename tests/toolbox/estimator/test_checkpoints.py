@@ -164,7 +164,7 @@ def test_nothing_left_to_train_says_what_to_do(tmp_path, capsys):
     assert "第 7 步" in shown and "--epochs" in shown and "--name" in shown
 
 
-@pytest.mark.parametrize("name", ["模型[1]", "m*", "什么?"])
+@pytest.mark.parametrize("name", ["m*", "什么?", *([] if sys.platform == "win32" else ["模型[1]"])])
 def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused_before_training(tmp_path, name):
     with pytest.raises(UserError, match="通配符.*--output-dir.*--name"):
         checkpoints.path(tmp_path / name)

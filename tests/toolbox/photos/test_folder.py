@@ -1,7 +1,6 @@
 """照片文件夹：什么照片都读对或点名排除；名字、链接、系统文件夹、分好的几份。"""
 
 import errno
-import hashlib
 import os
 import shutil
 import struct
@@ -13,7 +12,7 @@ from PIL import Image
 
 from conftest import save_jpeg
 from toolbox.photos import check, walk
-from toolbox.photos.folder import open_folder, photo_list_hash
+from toolbox.photos.folder import given_split_hash, open_folder, photo_list_hash
 from toolbox.photos.read import read_file
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
@@ -151,20 +150,21 @@ def test_links_are_followed_once(photo_dir, tmp_path, capsys):
     assert "跟着链接读了 lilies" in capsys.readouterr().out
 
 
-def test_photos_moved_between_given_parts_are_another_list(photo_dir, tmp_path):
+def test_photos_moved_between_given_parts_are_another_split(photo_dir, tmp_path):
     """给定的划分变了，就不是同样的照片：否则用旧的检查点接着训练，拿训练过的照片来评估。"""
-    lists = []
+    splits, lists = [], []
     for swap in (False, True):
         root = tmp_path / f"分好的 {swap}"
         for number, path in enumerate(sorted(photo_dir.glob("*/*.jpg"))):
             part = "val" if (number % 4 == 0) is not swap else "train"
             (root / part / path.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, root / part / path.parent.name)
-        lists.append(photo_list_hash(open_folder(root, given_split=True).photos))
-    assert lists[0] != lists[1]
-    plain = open_folder(photo_dir).photos  # 没有给划分的，还是以前的值：以前的模型认得出是同样的照片
-    lines = sorted(f"{photo.class_name}\t{photo.sha256}\n" for photo in plain)
-    assert photo_list_hash(plain) == hashlib.sha256("".join(lines).encode()).hexdigest()
+        photos = open_folder(root, given_split=True).photos
+        splits.append(given_split_hash(photos))
+        lists.append(photo_list_hash(photos))
+    plain = open_folder(photo_dir).photos
+    assert splits[0] != splits[1] and given_split_hash(plain) == ""
+    assert lists == [photo_list_hash(plain)] * 2  # 以前的模型认得出是同样的照片
 
 
 @needs_links

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -316,15 +317,40 @@ def test_what_windows_holds_for_a_moment_is_put_in_place(tmp_path, monkeypatch):
     assert len(refused) == 3 and sorted(os.listdir(tmp_path)) == ["f", "m"]
 
 
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_copy_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, error):
+    replace = os.replace
+    with folder_written_aside(tmp_path / "m") as aside:
+        (aside / "x").write_text("old")
+
+    def held(source, target):
+        if str(target) == str(tmp_path / "m") and str(source).endswith(".writing"):
+            raise PermissionError(13, "Access is denied", str(source))
+        replace(source, target)
+
+    def fails(source, target):
+        os.mkdir(target)
+        raise shutil.Error([(source, target, str(error))]) if isinstance(error, OSError) else error
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(files.shutil, "copytree", fails)
+    said = "No space left" if isinstance(error, OSError) else ""
+    with pytest.raises((OSError, KeyboardInterrupt), match=said), folder_written_aside(tmp_path / "m") as aside:
+        (aside / "x").write_text("new")
+    assert os.listdir(tmp_path) == ["m"] and (tmp_path / "m" / "x").read_text() == "old"
+
+
 def test_what_cannot_be_renamed_is_copied(tmp_path, monkeypatch):
     replace = os.replace
 
     def held(source, target):
-        if str(target) == str(tmp_path / "m"):
+        if str(source) == str(made[0]):
             raise PermissionError(13, "Access is denied", str(source))
         replace(source, target)
 
+    made = []
     monkeypatch.setattr(os, "replace", held)
     with folder_written_aside(tmp_path / "m") as aside:
+        made.append(aside)
         (aside / "x").write_text("1")
     assert os.listdir(tmp_path) == ["m"] and (tmp_path / "m" / "x").read_text() == "1"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
-from toolbox.photos.folder import photo_list_hash
+from toolbox.photos.folder import given_split_hash, photo_list_hash
 from toolbox.terminal.errors import UserError, recognized
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import hold
@@ -30,7 +30,7 @@ def path(results):
         UserError: 路径里有通配符：TensorFlow 找检查点时把它当成通配符，一个也找不到。
     """
     folder = str(results.with_name(f"{results.name}_checkpoints"))
-    if wild := sorted(set(folder) & set("*?[" if sys.platform == "win32" else "*?[\\")):
+    if wild := sorted(set(folder) & set("*?" if sys.platform == "win32" else "*?[\\")):
         why = f"检查点的路径 {visible(folder)} 里有 {wild[0]}，TensorFlow 会把它当成通配符"
         raise UserError(f"{why}。请用 --output-dir 换个位置，或用 --name 换个名字。")
     return folder
@@ -61,6 +61,7 @@ def claim(folder, photos, weights, args):
     made_from = {
         "类别": [args.class_mode, *photos.class_names],
         "照片": photo_list_hash(photos.photos),
+        "划分": given_split_hash(photos.photos),
         "权重": weights.sha256,
         "种子": args.seed,
         "训练方式": "同步" if args.sync else "异步",
@@ -70,6 +71,7 @@ def claim(folder, photos, weights, args):
     record = Path(folder, RECORD)
     found = read_json(record)  # 没有记下，或记录坏了，都是来历不明
     if found is not None:
+        found.setdefault("划分", made_from["划分"])  # 以前没有记
         different = [name for name, value in made_from.items() if found.get(name) != value]
     else:
         different = ["来历"] if Path(folder, "checkpoint").exists() else []

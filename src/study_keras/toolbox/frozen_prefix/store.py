@@ -132,7 +132,8 @@ class PrefixStore:
             except FileNotFoundError:
                 raise UserError(f"缓存文件 {path} 在用的时候不见了。{_AGAIN}") from None
             except OSError as error:
-                raise UserError(f"缓存文件 {path} 在用的时候读不了（{error.strerror or error}）。{_AGAIN}") from None
+                why = f"缓存文件 {path} 在用的时候读不了（{error.strerror or error}）"
+                raise UserError(f"{why}。请检查它所在的磁盘，或用 --cache-dir 换一个。") from None
         return rows
 
 

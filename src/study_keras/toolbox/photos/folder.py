@@ -176,10 +176,15 @@ def _refuse_small_classes(root, class_names, readable, problems, smallest_class)
 
 
 def photo_list_hash(photos):
-    """照片清单的 SHA-256：类别、内容与给定的划分都相同，才有相同的值；与顺序、文件名无关。"""
-    rows = ((photo.class_name, photo.sha256, photo.part) for photo in photos)
-    lines = sorted("\t".join(filter(None, row)) + "\n" for row in rows)
+    """照片清单的 SHA-256：类别与内容都相同，才有相同的值；与顺序、文件名无关。"""
+    lines = sorted(f"{photo.class_name}\t{photo.sha256}\n" for photo in photos)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def given_split_hash(photos):
+    """给定的划分的 SHA-256：照片移到另一份里就变了；没有给定划分的，是空的。"""
+    lines = sorted(f"{photo.sha256}\t{photo.part}\n" for photo in photos if photo.part)
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 
 def open_checked(photo, shortest_side=SHORTEST_SIDE):

@@ -44,7 +44,7 @@ def sorting_into(folder, labels, move):
                 try:
                     sorter.put(source.path, answer)
                 except OSError as error:
-                    if not _is_about_the_name(error):
+                    if not (_is_about_the_name(error) and source.path.exists() and sorter.folder.is_dir()):
                         raise
                     problem = "那里的磁盘不容许这个名字"
         if problem:
@@ -61,7 +61,8 @@ def sorting_into(folder, labels, move):
 
 def _is_about_the_name(error):
     """exFAT 的名字里不能有冒号，等等。Windows 把认不得的错误都算作 EINVAL，那里另看它自己的编号：123 是名字不对。"""
-    return error.errno in (errno.EINVAL, errno.EILSEQ) and getattr(error, "winerror", None) in (None, 123)
+    about_names = errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG
+    return error.errno in about_names and getattr(error, "winerror", None) in (None, 123)
 
 
 def _why_not(source, move):
@@ -185,7 +186,8 @@ def undo(log):
             pass
     said = [f"撤销了 {undone} 个"]
     said += [f"{gone} 个已不在（没有做成，或撤销过、移走了）"] if gone else []
-    said += [f"其中 {'、'.join(map(visible, lost))} 也不在原处"] if lost else []
+    shown = "、".join(map(visible, lost[:5])) + (f" 等 {len(lost)} 个" if len(lost) > 5 else "")
+    said += [f"其中 {shown} 也不在原处"] if lost else []
     said += ["记录的最后一行没有写完，那一个没有动手"] if torn else []
     if not kept:
         os.replace(log, log.with_name(f"{log.stem}{UNDONE}{log.suffix}"))

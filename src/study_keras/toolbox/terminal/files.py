@@ -90,7 +90,7 @@ def _replace_file(aside, path, or_beside):
 def _keep_beside(aside, path):
     """path 换不掉：做好的不丢，给它旁边没有人用的名字。返回要说的一句。"""
     other = unused(path)
-    os.replace(aside, other)
+    _rename(aside, other)
     return f"{visible(path)} 换不掉（正被别的程序开着，或没有权限），写好的在 {visible(other)}。"
 
 
@@ -112,14 +112,18 @@ def folder_written_aside(target):
     target = Path(target)
     with temporary_folder(target.name, target.parent) as aside:
         yield aside
-        for path in [aside, *aside.rglob("*")]:
-            if path.is_dir():
-                _flush_folder(path)
-            elif path.is_file():
-                with open(path, "rb+") as file:
-                    os.fsync(file.fileno())
+        _flush_tree(aside)
         _replace_folder(aside, target)
         _flush_folder(target.parent)
+
+
+def _flush_tree(folder):
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            _flush_folder(path)
+        elif path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _flush_folder(folder):
@@ -177,6 +181,18 @@ def _use_temporary_folder(tempdir, variable):
         os.environ["TMPDIR"] = variable
 
 
+def _put_copy(aside, target):
+    copy = aside_of(target)
+    try:
+        shutil.copytree(aside, copy)
+        _flush_tree(copy)
+        _rename(copy, target)
+    except shutil.Error as error:  # 里面是一串 (从哪里, 到哪里, 为什么)
+        raise OSError(None, str(error.args[0][0][2]), str(target)) from error
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
 def _replace_folder(aside, target):
     """让 aside 取代 target。若恰在两次改名之间被强行结束，下次开始时把旧的放回去。"""
     old = aside_of(target, "old")
@@ -191,8 +207,8 @@ def _replace_folder(aside, target):
             try:
                 return _rename(aside, target)
             except PermissionError:
-                if not target.exists():  # Windows 上里面有文件被占住：抄一份，不丢掉做好的
-                    return shutil.copytree(aside, target)
+                if not target.exists():  # Windows 上里面有文件被占住：用抄的一份，不丢掉做好的
+                    return _put_copy(aside, target)
             except OSError:
                 if not target.exists():
                     raise

@@ -51,20 +51,21 @@ def aside_of(path, kind="writing"):
 
 
 def _owner_is_running(machine, pid, run):
-    if machine != _machine():
+    if machine not in (_machine(), _machine(with_address=False)):  # 后者是以前的版本写的
         return True
     return run == _RUN if int(pid) == os.getpid() else is_running(int(pid))
 
 
 @functools.cache
-def _machine():
+def _machine(with_address=True):
     """这台机器的代号，Linux 上细到容器：进程号只在同一个容器里才说明什么。同名的机器（克隆来的）靠网卡的地址分得清。"""
     try:
         container = os.readlink("/proc/self/ns/pid")
     except OSError:
         container = ""
     node = uuid.getnode()
-    address = "" if node >> 40 & 1 else f"{node:x}"  # 这一位是 1：没有网卡，是这次运行随机取的
+    has_address = with_address and not node >> 40 & 1  # 这一位是 1：没有网卡，是这次运行随机取的
+    address = f"{node:x}" if has_address else ""
     return hashlib.sha256(os.fsencode(socket.gethostname() + container + address)).hexdigest()[:8]
 
 

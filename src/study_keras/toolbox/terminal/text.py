@@ -1,9 +1,11 @@
 """来自文件系统、模型文件夹或网络的文字：显示之前，让看不见、会捣乱的字符现出原形。"""
 
+import codecs
 import os
 import re
 import sys
 import unicodedata
+from contextlib import suppress
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # 控制符、双向与零宽的格式符、非 UTF-8 的字节、行与段的分隔符
 _JOINERS = "\u200c\u200d"  # 零宽连字与断字：表情符号和一些文字里正当地用着
@@ -15,7 +17,8 @@ def console_bytes(text):
     if sys.platform == "win32" and os.isatty(2):
         import ctypes
 
-        encoding = f"cp{ctypes.windll.kernel32.GetConsoleOutputCP()}"
+        with suppress(LookupError):  # 没有控制台，或 Python 不认得的编码
+            encoding = codecs.lookup(f"cp{ctypes.windll.kernel32.GetConsoleOutputCP()}").name
     return text.encode(encoding, "replace")
 
 

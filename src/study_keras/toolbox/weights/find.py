@@ -86,7 +86,7 @@ def problem_with(path):
         raise
     except Exception as error:  # 损坏的文件，h5py 什么错都可能报
         if getattr(error, "errno", None) is not None:  # 系统不让读，不是它坏了
-            raise
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         return f"不是完整的 HDF5 权重文件（{str(error)[:100]!r}）"
     return None
 
