@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import LESSONS_DIR, hear_ctrl_c
+from conftest import LESSONS_DIR, hear_ctrl_c, save_jpeg
 from toolbox import drawn_flowers
 from toolbox.drawn_flowers import CLASS_NAMES, draw_folder
 from toolbox.terminal import leftovers
@@ -114,6 +114,27 @@ def test_what_is_removed_is_counted(tmp_path, capsys):
 OLD_STAMP = '{"version": 1, "seed": 7}'
 
 
+@pytest.mark.parametrize("left", [b"", b"half"])
+def test_a_cut_drawing_under_an_old_stamp_is_drawn_again(small, tmp_path, left):
+    """以前的戳没有说画了几张；最后一张断电时没有写全，编号也最大，它仍是画的。"""
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    (folder / drawn_flowers.STAMP).write_text(OLD_STAMP)
+    for name in CLASS_NAMES:
+        (folder / name / "0002.jpg").write_bytes(left)
+    assert contents(draw_folder(folder, 3, seed=7, workers=1)) == contents(small)
+
+
+def test_a_damaged_stamp_is_no_stamp_of_this_seed(tmp_path, monkeypatch):
+    folder = draw_folder(tmp_path / "flowers", 4, seed=7, workers=1)
+    (folder / drawn_flowers.STAMP).write_text("")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda path, missing_ok=False: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            draw_folder(folder, 2, seed=8, workers=1)
+    draw_folder(folder, 2, seed=8, workers=1)
+    assert contents(folder) == contents(draw_folder(tmp_path / "whole", 2, seed=8, workers=1))
+
+
 def test_a_photo_of_the_reader_where_a_drawing_would_go_is_named(tmp_path):
     folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
     (folder / "roses" / "0004.jpg").write_bytes(b"my photo")
@@ -155,9 +176,9 @@ def test_photos_of_the_reader_among_the_drawn_are_not_touched(tmp_path, old_stam
     folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
     if old_stamp:
         (folder / drawn_flowers.STAMP).write_text(OLD_STAMP)
-    own = {folder / "daisy" / name: b"my photo" for name in ("20240518.jpg", "1001.jpg")}
-    for path, content in own.items():
-        path.write_bytes(content)
+    names = ("20240518.jpg", "1001.jpg", "0500.jpg")
+    own = [save_jpeg(folder / "daisy" / name, seed=1, height=900, width=1200) for name in names]
+    own = {path: path.read_bytes() for path in own}
     draw_folder(folder, per_class, seed=7, workers=1)
     assert {path: path.read_bytes() for path in own} == own
     drawn = {f"{number:04}.jpg" for number in range(per_class)}

@@ -5,6 +5,7 @@
 """
 
 import io
+import math
 import os
 import re
 import sys
@@ -31,7 +32,7 @@ VERSION = 1  # 画法一改就加一，旧画会重画
 STAMP = "drawn.json"
 ELSEWHERE = f"运行 {command('toolbox/drawn_flowers.py')} --output-dir 文件夹（课文脚本再用 --images-dir 指明）"
 _PHOTOS_PER_TASK = 8
-_PLAUSIBLE = 1000  # 以前的戳没有说画了几张；编号到这么大的，多半是相机或日期起的名字
+_LONGEST_SIDE = 450  # 像素；画的都不超过
 
 
 def draw_folder(folder, per_class=80, seed=0, workers=None):
@@ -91,7 +92,7 @@ def _is_drawn(folder, per_class, seed):
     for place in (folder, *(folder / name for name in CLASS_NAMES)):
         remove_leftovers(place)
     wanted = {_file_name(number) for number in range(per_class)}
-    most = max(per_class, _most_drawn(folder))
+    most = max(per_class, _most_drawn(folder, per_class))
     return _is_stamped(folder, seed) and all(
         _numbered(folder / name, most) == wanted and all(_is_whole(folder / name / photo) for photo in wanted)
         for name in CLASS_NAMES
@@ -108,16 +109,27 @@ def _write_stamp(folder, stamp, per_class):
     write_json(folder / STAMP, {**stamp, "per_class": per_class})
 
 
-def _most_drawn(folder):
-    """以前每类最多画到几张，照戳说的；以前的戳没有说，就看编号（日期之类的大数不算），没有画过是 0。"""
+def _most_drawn(folder, per_class):
+    """以前每类最多画到几张，照戳说的；以前的戳没有说，就看哪些像是画的，没有画过是 0。"""
     most = (read_json(folder / STAMP) or {}).get("per_class")
     if isinstance(most, int):
         return most
-    names = [name for class_name in CLASS_NAMES for name in _numbered(folder / class_name, _PLAUSIBLE)]
-    return max((int(Path(name).stem) + 1 for name in names), default=0)
+    photos = [folder / class_name / name for class_name in CLASS_NAMES for name in _numbered(folder / class_name)]
+    return max((int(photo.stem) + 1 for photo in photos if _looks_drawn(photo, per_class)), default=0)
 
 
-def _numbered(class_folder, most):
+def _looks_drawn(photo, per_class):
+    """画的都不大（见 flower_painting），拍的大得多；打不开的（没有写全），编号小于 per_class 就算画的。"""
+    from PIL import Image
+
+    try:
+        with Image.open(photo, formats=["JPEG"]) as image:
+            return max(image.size) <= _LONGEST_SIDE
+    except OSError:
+        return int(photo.stem) < per_class
+
+
+def _numbered(class_folder, most=math.inf):
     """class_folder 里编号小于 most 的各张的名字。"""
     names = os.listdir(class_folder) if class_folder.is_dir() else []
     return {name for name in names if re.fullmatch(r"\d{4,}\.jpg", name) and int(Path(name).stem) < most}
@@ -133,10 +145,11 @@ def _is_whole(photo):
 
 def _prepare(folder, per_class, seed):
     """查看文件夹，删去不该留的，返回还要画的：[(folder, seed, 类名, 编号列表)]。"""
-    same, most, new = _is_stamped(folder, seed), _most_drawn(folder), {"version": VERSION, "seed": seed}
+    same, most, new = _is_stamped(folder, seed), _most_drawn(folder, per_class), {"version": VERSION, "seed": seed}
     present_of = {name: _numbered(folder / name, max(most, per_class)) for name in CLASS_NAMES}
     _refuse_readers_photos(folder, present_of, most)
-    stamp = {name: value for name, value in (read_json(folder / STAMP) or new).items() if name in new}
+    found = read_json(folder / STAMP) or ({} if (folder / STAMP).exists() else new)  # 读不懂的，与哪个种子都不同
+    stamp = {name: found.get(name) for name in new}
     _write_stamp(folder, stamp, max(most, per_class))  # 先说到几张为止是画的：删到一半、画到一半被杀，也认得出
     tasks, removed = [], 0
     for class_name, present in present_of.items():

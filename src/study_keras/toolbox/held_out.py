@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.photos.folder import Photo, PhotoFolder, open_folder, photo_list_hash
+from toolbox.photos.folder import Photo, PhotoFolder, is_same_list, open_folder
 from toolbox.photos.split import split_photos
 from toolbox.saved_run import Row
 from toolbox.terminal.errors import UserError
@@ -76,7 +76,7 @@ def _recorded_folder(run):
 def _found(run, folder: PhotoFolder):
     photos = {folder.name(photo): photo for photo in folder.photos}
     part_of = _parts(run, folder)
-    held_out = HeldOut(folder.root, same_list=photo_list_hash(folder.photos) == run.settings.get("photos_sha256"))
+    held_out = HeldOut(folder.root, same_list=is_same_list(run.settings, folder.photos))
     for row in run.rows:
         photo = photos.pop(row.file, None)
         if photo is None:

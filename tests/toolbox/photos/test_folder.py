@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import save_jpeg
 from toolbox.photos import check, walk
-from toolbox.photos.folder import given_split_hash, open_folder, photo_list_hash
+from toolbox.photos.folder import given_split_hash, is_same_list, open_folder, photo_list_hash
 from toolbox.photos.read import read_file
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
@@ -152,7 +152,7 @@ def test_links_are_followed_once(photo_dir, tmp_path, capsys):
 
 def test_photos_moved_between_given_parts_are_another_split(photo_dir, tmp_path):
     """给定的划分变了，就不是同样的照片：否则用旧的检查点接着训练，拿训练过的照片来评估。"""
-    splits, lists = [], []
+    splits, lists, same = [], [], []
     for swap in (False, True):
         root = tmp_path / f"分好的 {swap}"
         for number, path in enumerate(sorted(photo_dir.glob("*/*.jpg"))):
@@ -161,7 +161,11 @@ def test_photos_moved_between_given_parts_are_another_split(photo_dir, tmp_path)
             shutil.copy(path, root / part / path.parent.name)
         photos = open_folder(root, given_split=True).photos
         splits.append(given_split_hash(photos))
+        settings = {"photos_sha256": photo_list_hash(photos)}  # 以前的，没有记划分
+        same.append([is_same_list(settings | {"given_split_sha256": split}, photos) for split in splits])
+        assert is_same_list(settings, photos) and not is_same_list({}, photos)
         lists.append(photo_list_hash(photos))
+    assert same == [[True], [False, True]]
     plain = open_folder(photo_dir).photos
     assert splits[0] != splits[1] and given_split_hash(plain) == ""
     assert lists == [photo_list_hash(plain)] * 2  # 以前的模型认得出是同样的照片

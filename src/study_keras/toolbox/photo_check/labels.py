@@ -8,7 +8,7 @@ import numpy as np
 from toolbox import frozen_prefix
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras
-from toolbox.photos.folder import Photo, checked_pixels, photo_list_hash
+from toolbox.photos.folder import Photo, checked_pixels, is_same_list
 from toolbox.photos.given_split import without_leaks
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.predictor import Predictor
@@ -108,7 +108,7 @@ def trained_on(folder, results, class_names):
         if any(photo.part is None for photo in every):  # 这次没有照给定的划分看：不是同一批
             return None
         every, _ = without_leaks(every)  # 训练时也去掉了
-    if run.settings.get("photos_sha256") != photo_list_hash(every):
+    if not is_same_list(run.settings, every):
         return None
     return {photo.file for photo in every} - {row.file for row in run.rows}
 

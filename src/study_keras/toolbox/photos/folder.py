@@ -187,6 +187,13 @@ def given_split_hash(photos):
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 
+def is_same_list(settings, photos):
+    """photos 与 settings（settings.json）记下的是不是同样的照片、同样的给定的划分；以前没有记划分。"""
+    split = given_split_hash(photos)
+    same = settings.get("photos_sha256") == photo_list_hash(photos)
+    return same and settings.get("given_split_sha256", split) == split
+
+
 def open_checked(photo, shortest_side=SHORTEST_SIDE):
     """打开检查过的照片（Photo），并确认它还是检查时的那些字节，返回正立的 8 位 RGB 图像。
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -184,13 +185,27 @@ def _use_temporary_folder(tempdir, variable):
 def _put_copy(aside, target):
     copy = aside_of(target)
     try:
-        shutil.copytree(aside, copy)
-        _flush_tree(copy)
-        _rename(copy, target)
-    except shutil.Error as error:  # 里面是一串 (从哪里, 到哪里, 为什么)
-        raise OSError(None, str(error.args[0][0][2]), str(target)) from error
+        _copy(aside, copy)
+        try:
+            _rename(copy, target)
+        except PermissionError:  # 抄的这份也被占住了：直接抄过去，这样被强行结束会只有一半
+            _copy(copy, target)
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def _copy(folder, target):
+    """把文件夹抄成 target；抄不完就删掉抄了的。"""
+    try:
+        shutil.copytree(folder, target)
+        _flush_tree(target)
+    except BaseException as error:
+        shutil.rmtree(target, ignore_errors=True)
+        if isinstance(error, shutil.Error):  # 里面是一串 (从哪里, 到哪里, 为什么的文字)
+            why = str(error.args[0][0][2])
+            number = re.match(r"\[Errno (\d+)\] ([^:]*)", why)
+            raise OSError(int(number[1]) if number else None, number[2] if number else why, str(target)) from error
+        raise
 
 
 def _replace_folder(aside, target):
