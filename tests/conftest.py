@@ -31,11 +31,16 @@ def hear_ctrl_c():
 
 def refuse_to_replace(monkeypatch, path):
     """os.replace 动不了 path：Windows 上，正被别的程序开着的文件、里面有文件开着的文件夹就是这样。"""
+    refuse_to_rename(monkeypatch, lambda *both: str(path) in both)
+
+
+def refuse_to_rename(monkeypatch, refused):
+    """os.replace 像 Windows 那样拒绝；refused(从哪里, 到哪里) 说这一次拒不拒绝，两个都是文字。"""
     replace = os.replace
 
     def locked(source, target):
-        if str(path) in (str(source), str(target)):
-            raise PermissionError(13, "Access is denied", str(path))
+        if refused(str(source), str(target)):
+            raise PermissionError(13, "Access is denied", str(source))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", locked)

@@ -37,6 +37,7 @@ ABOUT_FILE = "app.json"
 WEIGHTS_FILE = "weights.bin"
 SAMPLES = 2  # 样张：画的花，每类几张
 SAMPLES_SEED = 7
+SAMPLE_FILES = [f"{i + 1}.jpg" for i in range(SAMPLES * len(drawn_flowers.CLASS_NAMES))]  # 不用类别作名字：不泄露答案
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,7 +57,7 @@ def target_folder(out):
     """应用要写进的文件夹；已有的要是以前做的应用，以免删掉别的东西。"""
     target = absolute(out)
     written = {ABOUT_FILE, WEIGHTS_FILE, model_folder.LITERT_FILE, "litert/*", *os.listdir(PAGE_DIR)}
-    written |= {f"samples/{number + 1}.jpg" for number in range(SAMPLES * len(drawn_flowers.CLASS_NAMES))}
+    written |= {f"samples/{name}" for name in SAMPLE_FILES}
     refuse_foreign(target, ABOUT_FILE, written, "网页应用", "请用 --out 换一个文件夹，或先移走它。")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -75,10 +76,10 @@ def head_layers(model):
     return head
 
 
-def describe(folder, head, knowledge, samples):
+def describe(folder, head, knowledge):
     """app.json 的内容：网页要知道的一切，除了权重。"""
     labels, outputs = model_folder.classes(folder)  # --class-mode sparse 的 1,005 个输出里，只有几个是学过的
-    about = {"labels": labels, "outputs": outputs, "samples": samples, "head": None, "known": None}
+    about = {"labels": labels, "outputs": outputs, "samples": SAMPLE_FILES, "head": None, "known": None}
     if head is not None:
         relus = [True] * (len(head) - 1) + [False]  # 最后一层的得分，取 softmax 之前的
         about["head"] = [
@@ -103,13 +104,11 @@ def weights(head, knowledge):
 
 
 def paint_samples(folder):
-    """画几张花放进 folder，返回文件名；一样一张地轮着排。"""
+    """画几张花放进 folder，一样一张地轮着排。"""
     folder.mkdir()
     drawn = [(number, name) for number in range(SAMPLES) for name in drawn_flowers.CLASS_NAMES]
-    names = [f"{i}.jpg" for i in range(1, len(drawn) + 1)]  # 不用类别作名字：不泄露答案
-    for (number, name), file in zip(drawn, names, strict=True):
+    for (number, name), file in zip(drawn, SAMPLE_FILES, strict=True):
         (folder / file).write_bytes(drawn_flowers.jpeg(name, number, SAMPLES_SEED))
-    return names
 
 
 def build(app, folder, packages):
@@ -126,7 +125,8 @@ def build(app, folder, packages):
         shutil.copyfile(PAGE_DIR / name, app / name)
     shutil.copyfile(folder / model_folder.LITERT_FILE, app / model_folder.LITERT_FILE)
     litertjs.unpack(packages, app / "litert")
-    about = describe(folder, head, knowledge, paint_samples(app / "samples"))
+    paint_samples(app / "samples")
+    about = describe(folder, head, knowledge)
     (app / ABOUT_FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
     (app / WEIGHTS_FILE).write_bytes(weights(head, knowledge))
 

@@ -100,8 +100,13 @@ def _is_drawn(folder, per_class, seed):
 
 
 def _is_stamped(folder, seed):
-    stamp = read_json(folder / STAMP) or {}
+    stamp = _stamp(folder)
     return (stamp.get("version"), stamp.get("seed")) == (VERSION, seed)
+
+
+def _stamp(folder):
+    """戳的内容；没有、读不懂都是空的。"""
+    return read_json(folder / STAMP) or {}
 
 
 def _write_stamp(folder, stamp, per_class):
@@ -111,7 +116,7 @@ def _write_stamp(folder, stamp, per_class):
 
 def _most_drawn(folder, per_class):
     """以前每类最多画到几张，照戳说的；以前的戳没有说，就看哪些像是画的，没有画过是 0。"""
-    most = (read_json(folder / STAMP) or {}).get("per_class")
+    most = _stamp(folder).get("per_class")
     if isinstance(most, int):
         return most
     photos = [folder / class_name / name for class_name in CLASS_NAMES for name in _numbered(folder / class_name)]
@@ -148,7 +153,7 @@ def _prepare(folder, per_class, seed):
     same, most, new = _is_stamped(folder, seed), _most_drawn(folder, per_class), {"version": VERSION, "seed": seed}
     present_of = {name: _numbered(folder / name, max(most, per_class)) for name in CLASS_NAMES}
     _refuse_readers_photos(folder, present_of, most)
-    found = read_json(folder / STAMP) or ({} if (folder / STAMP).exists() else new)  # 读不懂的，与哪个种子都不同
+    found = _stamp(folder) or ({} if (folder / STAMP).exists() else new)  # 读不懂的，与哪个种子都不同
     stamp = {name: found.get(name) for name in new}
     _write_stamp(folder, stamp, max(most, per_class))  # 先说到几张为止是画的：删到一半、画到一半被杀，也认得出
     tasks, removed = [], 0

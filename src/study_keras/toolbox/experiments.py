@@ -3,8 +3,7 @@
 import itertools
 
 from toolbox import model_folder
-from toolbox.model_folder import SPLIT_HASH
-from toolbox.photos.folder import given_split_hash, photo_list_hash
+from toolbox.photos.folder import SPLIT_HASH, given_split_hash, photo_list_hash
 from toolbox.photos.split import PARTS
 from toolbox.terminal.files import written_aside
 from toolbox.terminal.records import read_json

@@ -23,7 +23,7 @@ from toolbox.model_folder_reader import (
     newest,  # noqa: F401
     read_labels,  # noqa: F401
 )
-from toolbox.photos.folder import given_split_hash, photo_list_hash
+from toolbox.photos.folder import SPLIT_HASH, given_split_hash, photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
 from toolbox.terminal.foreign_files import foreign_names, refuse_foreign
@@ -33,7 +33,6 @@ from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
 from toolbox.terminal.text import breaks_a_line, visible
 
-SPLIT_HASH = "given_split_sha256"
 _MOST_NAMED = 5
 WRITTEN = {  # 一次训练、第 4 课与第 5 课会写在里面的
     *(SETTINGS_FILE, LABELS_FILE, METRICS_FILE, MODEL_FILE, LITERT_FILE, "predictions.csv", "history.csv"),

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from conftest import LESSONS_DIR, refuse_to_replace
+from conftest import LESSONS_DIR, refuse_to_rename, refuse_to_replace
 from toolbox.terminal import files, leftovers
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import (
@@ -299,15 +299,14 @@ def test_machines_of_one_name_are_told_apart(monkeypatch):
 
 def test_what_windows_holds_for_a_moment_is_put_in_place(tmp_path, monkeypatch):
     """杀毒、索引把刚写完的文件占住片刻：等一等，再改名。"""
-    refused, replace = [], os.replace
+    refused = []
 
     def held(source, target):
-        if len(refused) < 3 and str(target) == str(tmp_path / "m"):
+        if len(refused) < 3 and target == str(tmp_path / "m"):
             refused.append(source)
-            raise PermissionError(13, "Access is denied", str(source))
-        replace(source, target)
+            return True
 
-    monkeypatch.setattr(os, "replace", held)
+    refuse_to_rename(monkeypatch, held)
     monkeypatch.setattr(files.sys, "platform", "win32")
     monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
     with folder_written_aside(tmp_path / "m") as aside:
@@ -319,20 +318,15 @@ def test_what_windows_holds_for_a_moment_is_put_in_place(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_copy_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, error):
-    replace = os.replace
     with folder_written_aside(tmp_path / "m") as aside:
         (aside / "x").write_text("old")
-
-    def held(source, target):
-        if str(target) == str(tmp_path / "m") and str(source).endswith(".writing"):
-            raise PermissionError(13, "Access is denied", str(source))
-        replace(source, target)
 
     def fails(source, target):
         os.mkdir(target)
         raise shutil.Error([(source, target, str(error))]) if isinstance(error, OSError) else error
 
-    monkeypatch.setattr(os, "replace", held)
+    new = str(tmp_path / "m")
+    refuse_to_rename(monkeypatch, lambda source, target: target == new and source.endswith(".writing"))
     monkeypatch.setattr(files.shutil, "copytree", fails)
     with pytest.raises((OSError, KeyboardInterrupt)) as failure, folder_written_aside(tmp_path / "m") as aside:
         (aside / "x").write_text("new")
@@ -342,15 +336,8 @@ def test_a_copy_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, error):
 
 @pytest.mark.parametrize("copies_too", [False, True])
 def test_what_cannot_be_renamed_is_copied(tmp_path, monkeypatch, copies_too):
-    replace = os.replace
-
-    def held(source, target):
-        if str(source) == str(made[0]) or (copies_too and str(target) == str(tmp_path / "m")):
-            raise PermissionError(13, "Access is denied", str(source))
-        replace(source, target)
-
-    made = []
-    monkeypatch.setattr(os, "replace", held)
+    made, new = [], str(tmp_path / "m")
+    refuse_to_rename(monkeypatch, lambda source, target: source == str(made[0]) or (copies_too and target == new))
     with folder_written_aside(tmp_path / "m") as aside:
         made.append(aside)
         (aside / "x").write_text("1")

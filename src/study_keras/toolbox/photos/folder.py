@@ -181,6 +181,9 @@ def photo_list_hash(photos):
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+SPLIT_HASH = "given_split_sha256"  # 它在 settings.json 里的名字
+
+
 def given_split_hash(photos):
     """给定的划分的 SHA-256：照片移到另一份里就变了；没有给定划分的，是空的。"""
     lines = sorted(f"{photo.sha256}\t{photo.part}\n" for photo in photos if photo.part)
@@ -191,7 +194,7 @@ def is_same_list(settings, photos):
     """photos 与 settings（settings.json）记下的是不是同样的照片、同样的给定的划分；以前没有记划分。"""
     split = given_split_hash(photos)
     same = settings.get("photos_sha256") == photo_list_hash(photos)
-    return same and settings.get("given_split_sha256", split) == split
+    return same and settings.get(SPLIT_HASH, split) == split
 
 
 def open_checked(photo, shortest_side=SHORTEST_SIDE):

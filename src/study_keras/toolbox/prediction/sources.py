@@ -54,7 +54,7 @@ def _decoded(line):
         text = os.fsdecode(line)
     except UnicodeDecodeError:
         return local
-    return local if os.path.lexists(local) and not os.path.lexists(text) else text
+    return local if local != text and os.path.lexists(local) and not os.path.lexists(text) else text
 
 
 def _outermost(names):
