@@ -1,4 +1,4 @@
-"""同一批照片、同样的头、同样的轮数：经典做法、Keras 教程的做法、本课程，各从启动进程到存好模型要多久。
+"""同一批照片、同样的分类头、同样的轮数：经典做法、Keras 教程的做法、本课程，各从启动进程到存好模型要多久。
 
 用法：python benchmarks/frozen_prefix.py --images-dir 照片文件夹 [--json docs/results/frozen_prefix.json]
 

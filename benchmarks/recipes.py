@@ -1,4 +1,4 @@
-"""与本课程比较的几种做法，同样的头、同样的轮数，从照片文件夹到存好的模型。
+"""与本课程比较的几种做法，同样的分类头、同样的轮数，从照片文件夹到存好的模型。
 
 用法：python benchmarks/recipes.py 做法 照片文件夹 权重 轮数 存到哪里     （由 frozen_prefix.py 调用）
 """
@@ -54,7 +54,7 @@ def tutorial(images_dir, weights, epochs, save_to):
 
 
 def build_model(weights, num_classes, rescaling=False):
-    """冻结的 MobileNetV2 加第 1 课的头。"""
+    """冻结的 MobileNetV2 加第 1 课的分类头。"""
     from tensorflow import keras
     from tensorflow.keras import layers
 

@@ -200,6 +200,14 @@ def test_a_float32_export_that_answers_differently_is_refused(model_dir, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_same_class_with_other_probabilities_is_not_the_same_answer():
+    expected = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    given = expected + np.float32([[0.0005, -0.0005], [-0.05, 0.05]])
+    certificate.check_exact("litert-int8", given, expected, ["一.jpg", "二.jpg"])
+    with pytest.raises(UserError, match="2 张中有 1 张，如 二.jpg"):
+        certificate.check_exact("onnx", given, expected, ["一.jpg", "二.jpg"])
+
+
 @pytest.mark.parametrize(("format", "says"), [("litert-int8", "litert-fp16"), ("litert-fp16", "")])
 def test_a_large_loss_of_accuracy_is_said(format, says):
     entry = {"keras_accuracy": 0.9, "accuracy": 0.87}

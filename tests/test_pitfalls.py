@@ -65,7 +65,7 @@ def small_base(framework):
 
 
 def changed_by_training(framework, base, **call):
-    """给基础模型接上头，训练一轮，返回基础模型中变了的权重的名字。"""
+    """给基础模型接上分类头，训练一轮，返回基础模型中变了的权重的名字。"""
     inputs = framework.Input((8, 8, 3))
     x = framework.layers.GlobalAveragePooling2D()(base(inputs, **call))
     model = framework.Model(inputs, framework.layers.Dense(5, activation="softmax")(x))

@@ -87,13 +87,13 @@ def suspicious(width, height, brightness, sharpness):
 def cross_validated(features, labels, groups):
     """每张照片各类的概率，都由没有见过它的分类器给出：分成五份，每次用四份学，看余下的一份（交叉验证）。
 
-    近似重复的照片在同一份里，否则就是偷看。分类器是特征上的逻辑回归（logistic regression）；
+    几乎相同的照片在同一份里，否则就是偷看。分类器是特征上的逻辑回归（logistic regression）；
     特征先减去平均，收敛快得多。
 
     Args:
         features: CachedFeatures，形状 (张数, 特征数)；要哪几行就从磁盘读哪几行。
         labels: 整数数组，形状 (张数,)。
-        groups: 各张的近似重复的组。
+        groups: 各张属于哪一组几乎相同的照片。
 
     Returns:
         数组，形状 (张数, 类别数)，各行之和是 1。

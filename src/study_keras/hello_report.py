@@ -3,7 +3,7 @@
 你会学到：怎样读混淆矩阵、精确率（precision）、召回率（recall）与它们的区间，概率可不可信（校准 calibration），
          怎样用类激活图（class activation map）看模型看哪里，怎样找出标错的照片并改正。
 需要：    第 1 课或第 3 课训练出的模型文件夹；另装两个包：pip install -r requirements/report.txt。
-多久：    缓存的特征还在时，1,500 张照片十几秒。
+多久：    1,500 张照片，第一次十几秒，缓存的特征还在时不到十秒。
 命令：    python src/study_keras/hello_report.py
 预期：    写出一张能离线打开的网页 output/模型/report/report.html。讲解见 docs/study_keras/hello_report.md。
 """

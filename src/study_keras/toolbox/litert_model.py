@@ -145,7 +145,7 @@ def differing(probabilities, expected, tolerance=TOLERANCE):
 
     Args:
         probabilities, expected: 转换后的与 Keras 的概率，(张数, 类别数)。
-        tolerance: 量化的不看相差多少，是 np.inf。
+        tolerance: 概率最多差多少；再验（--verify）时第一名与概率分开看，是 np.inf。
     """
     second, first = np.sort(expected, axis=1)[:, -2:].T
     close = np.abs(probabilities - expected).max(axis=1) <= tolerance  # NaN 也算不同

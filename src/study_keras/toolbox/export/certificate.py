@@ -53,7 +53,7 @@ def check_exact(format, probabilities, expected, names):
     Raises:
         UserError: 有照片答得不一样；点名。
     """
-    different = differing(probabilities, expected, np.inf) if format in EXACT else []
+    different = differing(probabilities, expected) if format in EXACT else []
     if len(different):
         shown = "、".join(visible(names[i]) for i in different[:NAMED])
         raise UserError(

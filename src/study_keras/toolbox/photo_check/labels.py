@@ -24,7 +24,7 @@ class Labelled:
 
     Attributes:
         names: 各张相对于照片文件夹的路径。
-        photos: 各张的 Photo；group 是近似重复的组。
+        photos: 各张的 Photo；group 是几乎相同的照片的组。
         labels: 各张的标签，整数数组，形状 (张数,)，是 class_names 里的序号。
         class_names: 类别。
     """

@@ -65,7 +65,7 @@ class Results:
         self.database.commit()
 
     def keep_leaders(self, leaders):
-        """存下近似重复的组：[(组里第一张的 SHA-256, 编号), ...]。"""
+        """存下几乎相同的照片的组：[(组里第一张的 SHA-256, 编号), ...]。"""
         self.database.executemany("UPDATE photos SET leader = ? WHERE id = ?", leaders)
         self.database.commit()
 
