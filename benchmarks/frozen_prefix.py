@@ -131,9 +131,8 @@ def extraction(args, folder, photos):
             read_photo(photo.path)
 
     def run_prefix(some):
-        runner = engine.runner()
         for _ in some:
-            runner(pixels)
+            engine.run(pixels)
 
     parts = {
         "extract": extract,

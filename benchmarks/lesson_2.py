@@ -18,7 +18,7 @@ sys.path.insert(0, str(LESSONS_DIR))
 
 import numpy as np
 
-from toolbox import evaluation, model_folder
+from toolbox import evaluation, model_folder, model_folder_reader
 from toolbox.photos.folder import open_folder
 from toolbox.photos.read import IMAGE_SIZE, read_photo
 from toolbox.terminal.arguments import ArgumentParser, positive_int
@@ -77,7 +77,7 @@ def agreement(results, images_dir):
     import tensorflow as tf
 
     rows = read_csv(results / "predictions.csv")
-    labels = model_folder.read_labels(results)
+    labels = model_folder_reader.read_labels(results)
     paths = [Path(images_dir) / row["file"] for row in rows]
     pixels = np.stack([read_photo(path) for path in paths]).astype(np.float32) / 127.5 - 1
     estimator = np.array([labels.index(row["predicted"]) for row in rows])

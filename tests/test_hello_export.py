@@ -301,7 +301,7 @@ def test_a_damaged_export_is_one_line(taken_away, capsys, spoil):
     [
         (lambda model: (model / "predictions.csv").unlink(), "缺 .*predictions.csv"),
         (lambda model: (model / "model.keras").write_bytes(b"x"), "打不开 .*model.keras，多半已损坏"),
-        (lambda model: (model / "metrics.json").write_text("{", encoding="utf-8"), "metrics.json 读不懂"),
+        (lambda model: (model / "metrics.json").write_text("{", encoding="utf-8"), "metrics.json 不见了，或读不懂"),
     ],
 )
 def test_a_half_deleted_model_folder_is_one_line_and_nothing_is_written(model_dir, tmp_path, spoil, said):

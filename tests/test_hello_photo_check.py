@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 import hello_photo_check as lesson
 from conftest import LESSONS_DIR
 from toolbox.photo_check import examine, labels
+from toolbox.photo_check import results as results_module
 from toolbox.photo_check.findings import KINDS
 from toolbox.photo_check.results import open_results
 from toolbox.photos.folder import open_folder, photo_list_hash
@@ -404,6 +405,29 @@ def test_options_that_do_not_go_together(photos, tmp_path):
         with pytest.raises(SystemExit) as ending:
             lesson.main([str(photos), *options])
         assert ending.value.code == 2
+
+
+def test_a_rare_class_is_never_left_out_of_training():
+    labels = np.repeat([0, 1, 2, 3], [25_000, 25_000, 6, 8])
+    rows = np.random.default_rng(1).permutation(len(labels))
+    chosen = lesson.at_most(10_000, rows, labels)
+    assert np.bincount(labels[chosen])[2:].tolist() == [6, 8] and len(set(chosen.tolist())) == 10_000
+    assert np.isin(rows, chosen).sum() == 10_000 and (rows[np.isin(rows, chosen)] == chosen).all()
+    assert (lesson.at_most(10**6, rows, labels) == rows).all()
+    labels = np.repeat(np.arange(251), [100] * 250 + [3])  # 类别多得每类也要不到一百行
+    for seed in range(20):
+        rows = np.random.default_rng(seed).permutation(len(labels))
+        assert np.bincount(labels[lesson.at_most(10_000, rows, labels)], minlength=251)[250] == 3
+
+
+def test_a_file_that_cannot_be_looked_at_is_checked_again(photos, check, tmp_path, monkeypatch):
+    check(photos)
+    with open_results(photos, tmp_path / "cache") as results:
+        count = results.count("checked")
+        files = [(photos / name, 0, None) for (name,) in results.select("name")]
+        monkeypatch.setattr(results_module, "_state", lambda path: (-1, None))
+        results.note_files(files)
+        assert results.count("NOT checked") == len(files) == count
 
 
 def test_groups_stay_in_one_fold_and_every_photo_is_judged_unseen():

@@ -32,6 +32,8 @@ from toolbox.terminal import leftovers, transfer
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.text import columns as width_of
 
+needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows 上建链接要特别的权限")
+
 SCRIPT = LESSONS_DIR / "hello_predict.py"
 
 
@@ -432,6 +434,89 @@ def test_a_name_the_disk_does_not_allow_stops_only_that_photo(run, photos, tmp_p
         run(photos, "--sort-into", tmp_path / "另一处")
 
 
+def test_a_file_in_place_of_a_class_folder_ends_in_one_line(run, photos, tmp_path):
+    """从前以为是同名的照片，没完没了地换名字再试。"""
+    target = tmp_path / "整理好"
+    target.mkdir()
+    for name in (*LABELS, "都不像"):
+        (target / name).write_text("读者的", encoding="utf-8")
+    with pytest.raises(UserError, match="--sort-into"):
+        run(photos, "--sort-into", target)
+    assert len(tree(photos)) == 4 and {path.name for path in target.iterdir() if path.is_file()} >= {*LABELS}
+
+
+def test_a_photo_open_in_another_program_stops_only_itself(run, photos, tmp_path, monkeypatch):
+    def open_elsewhere(source, target, move):
+        if source.name == "a.jpg":
+            raise PermissionError(13, "Access is denied", str(source))
+        transfer.transfer(source, target, move)
+
+    monkeypatch.setattr(sorting, "transfer", open_elsewhere)
+    code, out, err = run(photos, "--sort-into", tmp_path / "整理好", "--move", "--format", "jsonl")
+    assert code == 0 and len(files_in(out)) == 3 and "a.jpg：正被别的程序开着" in err and "整理了 2 张" in err
+
+
+def test_one_that_cannot_be_taken_back_stops_only_itself(run, photos, tmp_path, cannot_undo, monkeypatch):
+    before = tree(photos)
+    run(photos, "--sort-into", tmp_path / "整理好", "--move")
+    (photos / "里层").rmdir() if not any((photos / "里层").iterdir()) else shutil.rmtree(photos / "里层")
+    (photos / "里层").write_text("现在是一个文件", encoding="utf-8")
+    with pytest.raises(UserError, match="2 个没有收回"):
+        run("--undo", log_in(tmp_path / "整理好"))
+    assert (photos / "a.jpg").read_bytes() == before["a.jpg"]
+    (photos / "里层").unlink()
+    run("--undo", log_in(tmp_path / "整理好"))
+    assert tree(photos) == before
+
+
+@needs_links
+def test_into_a_linked_class_folder_and_back(run, photos, tmp_path):
+    before, target = tree(photos), tmp_path / "整理好"
+    for name in (*LABELS, "都不像"):
+        (tmp_path / "另一个磁盘" / name).mkdir(parents=True)
+        target.mkdir(exist_ok=True)
+        (target / name).symlink_to(tmp_path / "另一个磁盘" / name)
+    run(photos, "--sort-into", target, "--move")
+    assert len(tree(tmp_path / "另一个磁盘")) == 3
+    run("--undo", log_in(target))
+    assert tree(photos) == before
+
+
+@needs_links
+def test_a_link_keeps_its_own_name(run, photos, tmp_path):
+    """指向仓库里没有后缀的文件的链接（Hugging Face 的缓存、git-annex）：用链接的名字，以后仍认得出是照片。"""
+    save_jpeg(tmp_path / "仓库" / "1.jpg", seed=5).rename(tmp_path / "仓库" / "8f3a9c")
+    (photos / "猫.jpg").symlink_to(tmp_path / "仓库" / "8f3a9c")
+    run(photos / "猫.jpg", "--sort-into", tmp_path / "整理好")
+    assert [Path(name).name for name in tree(tmp_path / "整理好") if "/" in name] == ["猫.jpg"]
+
+
+def test_a_class_called_none_of_these_is_not_mixed_with_the_unknown(tmp_path, photos):
+    sorter = sorting.Sorter(tmp_path / "整理好", ["x", "都不像"])
+    sorter.put(photos / "a.jpg", "都不像")
+    sorter.put(photos / "里层" / "b.png", None)
+    sorter.close()
+    assert {name for name in tree(tmp_path / "整理好") if "/" in name} == {"都不像/a.jpg", "都不像_2/b.png"}
+
+
+def test_a_mistyped_model_folder_is_not_a_photo(run, photos, model, monkeypatch):
+    monkeypatch.setattr(model_folder_reader, "newest", lambda folder: model)
+    with pytest.raises(UserError, match="没有 output/写错了.*模型文件夹"):
+        run("output/写错了", photos, model=None)
+    code, _, err = run("没有.jpg", photos, model=None)
+    assert code == 3 and "没有这个文件" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[""], ["--", ""], ["--sort-into", ""], ["--watch="], ["--undo", ""], ["--out", ""]]
+)
+def test_empty_arguments_are_refused(run, photos, capsys, arguments):
+    """变量没有设时，命令行上就是空的；从前当作眼下的文件夹，或当作没有给。"""
+    with pytest.raises(SystemExit) as ending:
+        lesson.parse_arguments([str(photos), *arguments])
+    assert ending.value.code == 2 and "是空的" in capsys.readouterr().err
+
+
 def test_a_name_as_long_as_names_can_be_still_gets_a_number(photos, tmp_path):
     sorter = sorting.Sorter(tmp_path / "整理好", ["x"])
     for i in range(3):
@@ -532,7 +617,7 @@ def test_the_last_copy_is_not_taken_back(run, photos, tmp_path, cannot_undo):
     assert data in tree(target).values()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows 上建链接要特别的权限")
+@needs_links
 def test_what_lies_behind_a_link_is_not_moved(run, photos, tmp_path):
     elsewhere = tmp_path / "别处"
     save_jpeg(elsewhere / "o.jpg", seed=7)
@@ -585,6 +670,42 @@ def test_a_kill_in_between_loses_nothing(photos, tmp_path, step):
     assert not any(path.suffix == ".jpg" for path in (tmp_path / "整理好").rglob("*"))
 
 
+def test_the_same_command_after_a_kill_ends_the_move(run, photos, tmp_path, monkeypatch):
+    """移动到一半被杀，新旧两个名字都在（同一个文件）：再运行一次，旧的那个也移走。"""
+    before = tree(photos)
+    with monkeypatch.context() as killed:
+        killed.setattr(transfer, "remove", lambda path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(photos / "a.jpg", "--sort-into", tmp_path / "整理好", "--move")
+    assert tree(photos) == before
+    log_in(tmp_path / "整理好").unlink()
+    _, _, err = run(photos / "a.jpg", "--sort-into", tmp_path / "整理好", "--move")
+    assert "整理了 1 张" in err and not (photos / "a.jpg").exists()
+    run("--undo", log_in(tmp_path / "整理好"))
+    assert tree(photos) == before
+
+
+@needs_links
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_one_name_written_in_two_ways_is_left_alone(tmp_path, monkeypatch, backed_up):
+    """大小写不分的磁盘上，TULIPS/a.jpg 与 tulips/a.jpg 是同一个名字：不能当作移动到一半，把它删掉。"""
+    photo = save_jpeg(tmp_path / "整理好" / "x" / "a.jpg", seed=1)
+    (tmp_path / "另一种写法").symlink_to(tmp_path / "整理好")
+    if backed_up:
+        os.link(photo, tmp_path / "备份")
+    monkeypatch.setattr(sorting, "absolute", lambda path: Path(os.path.abspath(path)))
+    sorter = sorting.Sorter(tmp_path / "整理好", ["x"], move=True)
+    sorter.put(tmp_path / "另一种写法" / "x" / "a.jpg", "x")
+    sorter.close()
+    assert photo.exists() and sorter.count == 0 and len(tree(tmp_path / "整理好")) == 1
+
+
+def test_copies_that_are_there_already_are_counted(run, photos, tmp_path):
+    run(photos, "--sort-into", tmp_path / "整理好")
+    _, _, err = run(photos, "--sort-into", tmp_path / "整理好")
+    assert "3 张在那里已有同样的" in err
+
+
 def test_class_names_cannot_lead_elsewhere(tmp_path, photos):
     labels = ["../../etc", "a/b", "a:b", "CON", ".git", "x. ", "", "A", "A_2", "a"]
     sorter = sorting.Sorter(tmp_path / "整理好", labels)
@@ -596,9 +717,11 @@ def test_class_names_cannot_lead_elsewhere(tmp_path, photos):
     assert folders == {"_.._.._etc", "a_b", "a_b_2", "_CON", "_.git", "x_", "_", "A", "A_2", "a_3"}
 
 
-@pytest.mark.parametrize(
-    "content", ["", "你好\n", "[]\n", '{"from": "a", "to": "../../b", "sha256": "x", "moved": false}\n']
-)
+NOT_TEXT = '{"from": "a", "to": 5, "sha256": "x", "moved": false}\n'
+OUTSIDE = '{"from": "a", "to": "../../b", "sha256": "x", "moved": false}\n'
+
+
+@pytest.mark.parametrize("content", ["", "你好\n", "[]\n", "[" * 100_000 + "\n", OUTSIDE, NOT_TEXT])
 def test_what_is_not_a_log_undoes_nothing(tmp_path, content):
     (tmp_path / "log").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="不是整理记录"):

@@ -229,9 +229,9 @@ def test_parts_of_the_network_agree_with_the_model():
     model = small_model([12, 8])
     network, pixels = Network(model), np.random.default_rng(1).uniform(-1, 1, (5, 16, 16, 3)).astype(np.float32)
     maps = network.to_map(pixels).numpy()
-    through_map, through_pooled = network.head(maps).numpy(), network.scores(maps.mean(axis=(1, 2)))
-    np.testing.assert_allclose(through_map, through_pooled, atol=1e-6)
-    np.testing.assert_allclose(keras.ops.softmax(through_map), model.predict(pixels, verbose=0), atol=1e-6)
+    through_map, through_pooled = network.head(maps), network.probabilities(maps.mean(axis=(1, 2)))
+    np.testing.assert_allclose(keras.ops.softmax(through_map), through_pooled, atol=1e-6)
+    np.testing.assert_allclose(through_pooled, model.predict(pixels, verbose=0), atol=1e-6)
 
 
 def painted(folder):

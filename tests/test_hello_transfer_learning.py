@@ -19,6 +19,7 @@ from toolbox.litert_model import LiteRTModel, run_on_photos
 from toolbox.photos.folder import open_folder
 from toolbox.photos.split import split_photos
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import DATA_DIR
 from toolbox.terminal.run import run_main
 from toolbox.weights import find
 from toolbox.weights.imagenet_labels import imagenet_labels
@@ -268,12 +269,14 @@ def test_without_photos_it_says_so_and_draws(monkeypatch, tmp_path, capsys):
         (["--images-dir", __file__], "是一个文件，不是文件夹"),
         (["--epochs", "0"], "选项 --epochs：要不小于 1"),
         (["--class-mode", "binary"], "没有 'binary' 这个选择"),
-        (["--test-split", "0.9"], "要在 0 与 0.5 之间"),
+        (["--test-split", "0.9"], "要不大于 0.5"),
         (["--images-dir", "{photos}", "--name", "a/b"], "--name"),
         (["--images-dir", "{photos}", "--weights", "没有.h5"], "--weights 没有.h5"),
         (["--images-dir", "{photos}", "--output-dir", __file__], "是一个文件"),
         (["--images-dir", "{photos}", "--weights", "random", "--cache-dir", __file__], "文件"),
         (["--images-dir", "{photos}", "--output-dir", "{photos}/out"], "在照片文件夹里"),
+        (["--drawn", "--output-dir", str(DATA_DIR / "drawn_flowers" / "out")], "在照片文件夹里"),
+        (["--images-dir", "{photos}", "--weights", "random", "--trainable-base-layers", "2"], "太小"),
         (["--images-dir", ""], "--images-dir 是空的"),
         pytest.param(["--images-dir", "{photos}/loop"], "指回自己的链接", marks=needs_links),
         pytest.param(["--images-dir", "{photos}", "--output-dir", "{photos}/loop/x"], "", marks=needs_links),

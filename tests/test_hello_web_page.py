@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import hello_fine_tuning
 import hello_transfer_learning
@@ -189,19 +189,71 @@ def choose(page, *files):
     said(page, ANSWERED)
 
 
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--port", "9000"], "--host、--port 要与 --serve 一起用"),
+        (["--host", "0.0.0.0"], "--host、--port 要与 --serve 一起用"),
+        (["--serve", "--host", ""], "--host 是空的"),
+    ],
+)
+def test_an_address_that_would_not_be_used_is_refused(capsys, arguments, reason):
+    with pytest.raises(SystemExit, match="2"):
+        hello_web_page.main(arguments)
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_resizing_is_equal_to_pillow_in_every_pixel(unchanged_page, tmp_path, size):
     content = photo_bytes(1, width=size[0], height=size[1])
     np.testing.assert_array_equal(page_pixels(unchanged_page, content), course_pixels(content, tmp_path))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright_as_the_course_does(unchanged_page, tmp_path, orientation):
+def exif_of(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = photo_bytes(2, "JPEG", quality=95, exif=exif)
+    return exif
+
+
+def xmp_of(orientation):
+    return f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'.encode()
+
+
+def png_text(xmp):
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    return info
+
+
+TURNED = {  # 方向写在哪里：存成这种文件的选项
+    "EXIF of JPEG": lambda n: {"format": "JPEG", "quality": 95, "exif": exif_of(n)},
+    "EXIF of WebP": lambda n: {"format": "WEBP", "lossless": True, "exif": exif_of(n)},
+    "XMP of JPEG": lambda n: {"format": "JPEG", "quality": 95, "xmp": xmp_of(n)},
+    "XMP of PNG": lambda n: {"format": "PNG", "pnginfo": png_text(xmp_of(n))},
+    "XMP of WebP": lambda n: {"format": "WEBP", "lossless": True, "xmp": xmp_of(n)},
+    "XMP beside EXIF": lambda n: {"format": "WEBP", "lossless": True, "exif": exif_of(n), "xmp": xmp_of(9 - n)},
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("where", TURNED)
+def test_photos_are_turned_upright_as_the_course_does(unchanged_page, tmp_path, where, orientation):
+    content = photo_bytes(2, **TURNED[where](orientation))
     difference = np.abs(page_pixels(unchanged_page, content) - course_pixels(content, tmp_path))
     assert difference.max() <= 3
+
+
+def test_an_orientation_is_taken_away_so_that_no_browser_turns_a_second_time(unchanged_page):
+    take = f"""async ([data, kind]) => {{
+        {AS_BLOB}
+        const {{ takeOrientation }} = await import("./orientation.js");
+        const bytes = new Uint8Array(await blob.arrayBuffer());
+        return [takeOrientation(bytes, kind), takeOrientation(bytes, kind)];
+    }}"""
+    for where in ("EXIF of WebP", "XMP of JPEG", "XMP of PNG", "XMP of WebP"):
+        options = TURNED[where](6)
+        content = as_data(photo_bytes(2, **options))
+        assert unchanged_page.evaluate(take, [content, options["format"].lower()]) == [6, 1]
 
 
 @pytest.mark.parametrize("size", [(900, 1400), (2000, 1900), (3700, 3601)])
@@ -332,6 +384,72 @@ def test_a_slow_photo_never_stands_beside_the_answer_of_another(page):
     assert page.get_attribute("#list li:nth-child(1) button", "aria-current") == "true"
 
 
+SLOW_DECODING = """() => {
+    const decode = window.createImageBitmap.bind(window);
+    window.decoded = 0;
+    window.createImageBitmap = async (...given) => {
+        window.decoded++;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return decode(...given);
+    };
+}"""
+
+
+def test_a_batch_stops_when_the_camera_opens_or_another_comes(page):
+    files = [{"name": f"{i}.jpg", "mimeType": "image/jpeg", "buffer": photo_bytes(i, "JPEG")} for i in range(9)]
+    page.evaluate(SLOW_DECODING)
+    page.set_input_files("#files", files)
+    page.locator("#list li:nth-child(1)", has_text="%").wait_for()
+    page.click("#camera")
+    page.wait_for_selector("#bars li")
+    page.wait_for_timeout(1500)
+    assert page.inner_text("#status") == "对着它：答案随画面变。"
+    assert page.is_visible("#video") and not page.is_visible("#photo") and not page.is_visible("#map-choice")
+    assert page.evaluate("window.decoded") <= 3
+    for batch in (files, files[:2]):
+        page.set_input_files("#files", batch)
+    page.locator("#list", has_not_text="……").wait_for()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.decoded") <= 3 + 1 + 2
+
+
+def test_a_sample_that_cannot_be_fetched_is_said(page):
+    page.route("**/samples/*", lambda route: route.abort())
+    page.locator("#samples button").first.click()
+    said(page, "这张样张打不开：取不到 samples/1.jpg（没有连上）。")
+
+
+READ_SIZES = """() => {
+    const read = Blob.prototype.arrayBuffer;
+    window.sizes = [];
+    Blob.prototype.arrayBuffer = function () {
+        window.sizes.push(this.size);
+        return read.call(this);
+    };
+}"""
+
+
+def test_what_is_no_photo_is_not_read(page, tmp_path):
+    """太大的不读；不是图片的只读开头；拖来的文件夹读不了。"""
+    for name, size in (("电影.jpg", 600_000_000), ("别的.jpg", 50_000_000)):
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(size)
+    (tmp_path / "文件夹").mkdir()
+    page.evaluate(READ_SIZES)
+    page.set_input_files("#files", [tmp_path / "电影.jpg", tmp_path / "别的.jpg"])
+    page.locator("#list", has_not_text="……").wait_for()
+    assert page.inner_text("#list").splitlines() == [
+        "电影.jpg：读不出来：文件太大（600 MB，最多 500 MB）",
+        "别的.jpg：读不出来：不是能识别的图片",
+    ]
+    data = {"items": [], "files": [str(tmp_path / "文件夹")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        drag = {"type": kind, "x": 300, "y": 250, "data": data}
+        page.context.new_cdp_session(page).send("Input.dispatchDragEvent", drag)
+    said(page, "文件夹 读不出来：是文件夹，或文件已经移走、改过了。")
+    assert max(page.evaluate("window.sizes")) <= 12
+
+
 def test_a_failed_download_is_tried_again(page):
     fails = "() => { window.really = window.fetch; window.fetch = () => Promise.reject(new TypeError('断了')); }"
     page.evaluate(fails)
@@ -421,6 +539,77 @@ def test_camera_names_what_it_sees_and_takes_a_photo(page):
     said(page, ANSWERED)
     assert page.is_visible("#photo") and not page.is_visible("#video") and page.inner_text("#camera") == "用相机"
     assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
+BREAK = "() => { window.kept = OffscreenCanvas; window.OffscreenCanvas = () => { throw new Error('断了'); }; }"
+MEND = "() => { window.OffscreenCanvas = window.kept; }"
+
+
+def test_a_frame_that_fails_is_said_and_the_next_is_tried(page):
+    page.click("#camera")
+    page.wait_for_selector("#bars li")
+    page.evaluate(BREAK)
+    said(page, "这一帧没有认：")
+    assert not page.is_visible("#result")
+    page.evaluate(MEND)
+    said(page, "对着它：答案随画面变。")
+    assert page.is_visible("#result")
+
+
+@pytest.mark.parametrize("name", ["", "teach.html"])
+def test_closing_before_the_first_frame_is_no_failure(make_app, open_page, name):
+    with served(make_app("seq")) as url:
+        page = open_page(url, name)
+        page.evaluate(
+            "() => {"
+            "  const play = HTMLMediaElement.prototype.play;"
+            "  HTMLMediaElement.prototype.play = function () {"
+            "    const playing = play.call(this);"
+            "    document.getElementById('camera').click();"
+            "    return playing;"
+            "  };"
+            "}"
+        )
+        page.click("#camera")
+        page.wait_for_timeout(500)
+        assert "打不开" not in page.inner_text("#status")
+        assert page.inner_text("#camera") == "用相机" and not page.is_visible("#video") and page.is_visible("#empty")
+
+
+PHONE = """() => {
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async ({ video }) => {
+        const facingMode = video.facingMode.exact ?? video.facingMode;
+        const stream = await ask({ video: true });
+        stream.getVideoTracks()[0].getSettings = () => ({ deviceId: facingMode, facingMode });
+        return stream;
+    };
+}"""
+LENS = """() => {
+    const video = document.getElementById("video");
+    return video.videoWidth > 0 && [video.srcObject.getVideoTracks()[0].label, video.className];
+}"""
+
+
+def test_every_webcam_of_a_computer_has_its_turn(page):
+    """电脑的相机不说朝哪边：按名单换，画面不翻转；关了再开，还是换成的那一个。"""
+    seen = []
+    for buttons in (["#camera"], ["#turn"], ["#camera", "#camera"], ["#turn"]):
+        for button in buttons:
+            page.click(button)
+        seen.append(page.wait_for_function(LENS).json_value())
+    first, second, again, back = seen
+    assert first == back != second == again
+    assert {mirrored for _, mirrored in seen} == {""}
+
+
+def test_the_two_sides_of_a_phone_take_turns_and_only_the_front_is_a_mirror(page):
+    page.evaluate(PHONE)
+    mirrored = []
+    for button in ("#camera", "#turn", "#turn"):
+        page.click(button)
+        mirrored.append(page.wait_for_function(LENS).json_value()[1])
+    assert mirrored == ["", "mirrored", ""]
 
 
 def test_a_second_click_while_the_browser_asks_leaves_no_camera_running(page):
@@ -552,9 +741,13 @@ def test_a_missing_model_is_said_in_the_page(browser, make_app, tmp_path):
     shutil.copytree(make_app("seq"), app)
     (app / "model.tflite").unlink()
     with served(app) as url:
-        page = browser.new_context().new_page()
+        page, errors = browser.new_context().new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(url)
         said(page, "模型载入不了：")
+        page.click("#camera")
+        said(page, "这一帧没有认：")
+        assert errors == []
         page.context.close()
 
 
@@ -604,6 +797,16 @@ def test_the_head_learned_in_the_page_is_logistic_regression(teaching):
     for held in range(5):
         expected = fit(np.flatnonzero(fold != held)).predict(inputs(features[fold == held]))
         assert np.array(answers)[fold == held].tolist() == expected.tolist()
+
+
+SECOND_READ_IS_SLOW = """(name) => {
+    const read = Blob.prototype.arrayBuffer;
+    let times = 0;
+    Blob.prototype.arrayBuffer = async function () {
+        if (this.name === name && ++times === 2) await new Promise((resolve) => setTimeout(resolve, 800));
+        return read.call(this);
+    };
+}"""
 
 
 def card(page, number):
@@ -657,6 +860,47 @@ def test_teaching_learns_and_what_is_downloaded_is_a_folder_for_lesson_1(teachin
             assert (tmp_path / "photos" / name / f"{i:03}.jpeg").read_bytes() == file.read_bytes()
 
 
+def test_teaching_shows_an_answer_beside_its_own_photo_only(teaching, tmp_path):
+    red, blue = tinted(tmp_path / "红", 0, 4), tinted(tmp_path / "蓝", 2, 4)
+    upright = tmp_path / "竖的.jpg"  # 与别的分得清
+    Image.open(blue[3]).transpose(Image.Transpose.ROTATE_90).save(upright, quality=95)
+    for number, files in enumerate((red, blue)):
+        teach(teaching, number, "红蓝"[number], files[:3])
+    teaching.click("#learn")
+    said(teaching, "学好了")
+    bars = teaching.locator("#bars li")
+
+    def shown():
+        is_upright = "() => { const photo = document.getElementById('photo'); return photo.width < photo.height; }"
+        return teaching.evaluate(is_upright), teaching.inner_text("#status")[:2], bars.count()
+
+    teaching.set_input_files("#try", red[3])
+    said(teaching, "红，")
+    assert shown() == (False, "红，", 2)
+    card(teaching, 1).locator("input[type=file]").set_input_files(upright)  # 它旁边没有先前的答案
+    said(teaching, "蓝：4 张")
+    assert shown() == (True, "蓝：", 0)
+
+    teaching.click("#camera")
+    bars.nth(1).wait_for()
+    teaching.set_input_files("#try", upright)
+    said(teaching, "蓝，")
+    teaching.wait_for_timeout(500)
+    assert shown() == (True, "蓝，", 2)
+    assert teaching.is_visible("#photo") and not teaching.is_visible("#video")
+    teaching.click("#camera")
+    bars.nth(1).wait_for()
+    teaching.click("#camera")
+    assert bars.count() == 0
+
+    teaching.evaluate(SECOND_READ_IS_SLOW, red[3].name)
+    teaching.set_input_files("#try", red[3])
+    teaching.wait_for_timeout(200)
+    teaching.set_input_files("#try", upright)
+    teaching.wait_for_timeout(2000)
+    assert shown() == (True, "蓝，", 2)
+
+
 def test_teaching_compares_with_the_head_of_the_model(teaching, all_flowers):
     for number, name in enumerate(("daisy", "roses")):  # 原来的模型也有的类别
         teach(teaching, number, name, sorted((all_flowers / name).glob("*.jpg"))[:4])
@@ -671,7 +915,7 @@ def test_teaching_says_what_is_missing(teaching, all_flowers):
     teach(teaching, 0, "", files)
     teaching.click("#learn")
     said(teaching, "没有名字")
-    for name in ("a/b", "..", "a:b", "尾 "):
+    for name in ("a/b", "..", "a:b", "con", "LPT1.花", "尾 "):
         card(teaching, 0).locator("input[type=text]").fill(name)
         teaching.click("#learn")
         said(teaching, "不能作名字" if name != "尾 " else "至少要两样")
@@ -718,6 +962,11 @@ def test_teaching_with_the_camera(teaching):
     teaching.click("#learn")
     said(teaching, "学好了：2 样，12 张")
     teaching.locator("#bars li").nth(1).wait_for()  # 画面随时认着
+    teaching.evaluate(BREAK)
+    said(teaching, "这一帧没有认：")
+    assert teaching.locator("#bars li").count() == 0
+    teaching.evaluate(MEND)
+    said(teaching, "对着它：答案随画面变。")
     teaching.click("#camera")
     assert teaching.evaluate("document.getElementById('video').srcObject") is None
 

@@ -22,8 +22,8 @@ from toolbox import drawn_flowers, litert_model
 from toolbox import model_folder_reader as model_folder
 from toolbox.export import certificate, held_out, readme, runtimes, serving
 from toolbox.later import keras, tf
-from toolbox.photos.folder import checked_pixels
-from toolbox.photos.read import IMAGE_SIZE
+from toolbox.photos.folder import checked_pixels, refuse_among_photos
+from toolbox.photos.read import IMAGE_SIZE, open_image
 from toolbox.predictor import Predictor
 from toolbox.terminal import packages
 from toolbox.terminal.arguments import ArgumentParser
@@ -75,7 +75,7 @@ def target_folder(out):
 def usable(formats):
     """去掉缺包的格式，一种一句话；一种也不剩就 UserError。"""
     kept = []
-    for format in formats:
+    for format in dict.fromkeys(formats):  # 写了两遍的只要一遍
         if missing := runtimes.missing_packages(format):
             install = packages.install("requirements/export.txt")
             print(f"跳过 {format}：没有装 {'、'.join(missing)}。要它就运行 {install} ，再来一次。")
@@ -262,8 +262,6 @@ def serve_check(out, photos):
 
 def jpeg_bytes(photo):
     """一张照片转正以后的 JPEG 字节：SavedModel 的 jpeg 不看 EXIF。"""
-    from toolbox.photos.read import open_image
-
     stream = io.BytesIO()
     open_image(photo.path).save(stream, "JPEG", quality=95)
     return stream.getvalue()
@@ -289,6 +287,7 @@ def main(argv=None):
         target = target_folder(args.out)
         formats = usable(args.formats)
         photos = held_out.find(folder, args.images_dir)
+        refuse_among_photos("--out", target, photos.root)
         if "litert-int8" in formats and not photos.training:
             raise UserError("训练照片都不在了，定不了 int8 的数值范围。请放回来，或用 --formats 去掉 litert-int8。")
         with folder_written_aside(target) as out:

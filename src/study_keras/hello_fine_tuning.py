@@ -13,6 +13,7 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 # isort: split
 
 import argparse
+import inspect
 import itertools
 import math
 
@@ -22,7 +23,6 @@ from PIL import Image, ImageEnhance
 from toolbox import course, evaluation, experiments, frozen_prefix, model_folder, next_steps
 from toolbox.frozen_prefix.options import feature_options
 from toolbox.later import keras, tf
-from toolbox.photos.iterator import every_epoch
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.photos.split import split_photos
 from toolbox.photos.views import CLEAN, View
@@ -94,8 +94,8 @@ def augment(image, size, seed):
 
 
 def make_views(count):
-    """训练照片的各个视图：第一个原样，其余增强。"""
-    return [CLEAN, *(View(f"augment-1 {k}", augment) for k in range(1, count))]
+    """训练照片的各个视图：第一个原样，其余增强。源代码也记下：改了 augment，缓存里以前的就不再用。"""
+    return [CLEAN, *(View(f"augment-1 {k}", augment, inspect.getsource(augment)) for k in range(1, count))]
 
 
 def build_model(weights, num_classes):
@@ -185,7 +185,11 @@ def pool_features(body, clean, targets, args):
 def prepare(model, base, parts, targets, args, stage):
     """返回 (解冻后训练的网络, 分类头, 原样的数据, 训练的数据, 训练分类头的数据)；用了 --shard 则返回 None。"""
     if args.end_to_end:  # 经典做法：每一轮都从照片算起，增强也重新抽取
-        clean, data = every_epoch(parts, targets, make_views(args.views), args.batch_size, args.seed)
+        from toolbox.photos.photo_batches import PhotoBatches  # 要导入 Keras；--help 不必等它
+
+        views, size = make_views(args.views), args.batch_size
+        clean = {part: PhotoBatches(photos, targets[part], views[:1], size) for part, photos in parts.items()}
+        data = {**clean, "train": PhotoBatches(parts["train"], targets["train"], views, size, True, args.seed)}
         return model, model, clean, data, data
     with stage("计算冻结的部分"):  # 增强在切分点之前
         frozen, network = frozen_prefix.split_model(model)
@@ -241,17 +245,13 @@ def keep_the_better(model, network, data, args, head_alone, histories):
     return better
 
 
-def joined(histories):
-    """两段训练的记录接在一起，并记下每一轮属于哪一段。"""
-    phases = [phase for phase, history in zip(PHASES, histories, strict=True) for _ in history["loss"]]
-    return {key: histories[0][key] + histories[1][key] for key in histories[0]} | {"phase": phases}
-
-
 def fine_tune(model, network, data, args, balance, head_history, log_dir):
     """训练最后几块，再与只训练分类头的相比，留下更好的。返回 (两段每一轮的记录, 留下的是哪一段训练的)。"""
     head_alone = model.get_weights()
     histories = [head_history, train_last_blocks(network, data, args, balance, log_dir)]
-    return joined(histories), keep_the_better(model, network, data, args, head_alone, histories)
+    phases = [phase for phase, history in zip(PHASES, histories, strict=True) for _ in history["loss"]]
+    both = {key: histories[0][key] + histories[1][key] for key in histories[0]} | {"phase": phases}
+    return both, keep_the_better(model, network, data, args, head_alone, histories)
 
 
 def evaluate(network, data):

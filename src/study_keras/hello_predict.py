@@ -20,7 +20,7 @@ from toolbox import model_folder_reader
 from toolbox.photos.read import PhotoError
 from toolbox.prediction import sorting
 from toolbox.prediction.rows import FORMATS, NONE_OF_THESE, new_writer, row_of
-from toolbox.prediction.sources import Source, Sources
+from toolbox.prediction.sources import Source, Sources, is_mistyped_folder
 from toolbox.prediction.watch import arriving
 from toolbox.predictor import Predictor
 from toolbox.terminal.arguments import ArgumentParser, positive_int, text_file
@@ -66,6 +66,8 @@ def choose_model(inputs):
     """第一个参数若是模型文件夹就用它，否则用 output/ 里最新的。返回 (Predictor, 其余的参数)。"""
     if inputs and model_folder_reader.looks_like_one(inputs[0]):
         return Predictor(inputs[0]), inputs[1:]
+    if len(inputs) > 1 and is_mistyped_folder(inputs[0]):
+        raise UserError(f"没有 {visible(inputs[0])}。若是模型文件夹，请检查路径；若是照片，请写上后缀。")
     folder = model_folder_reader.newest(OUTPUT_DIR)
     print(f"用最新的模型：{visible(folder)}", file=sys.stderr)
     return Predictor(folder), inputs
@@ -100,11 +102,8 @@ def writing_answers(args, labels):
     kind = args.format or (suffix if suffix in FORMATS else "table")
     top, width = min(args.top, len(labels)), shutil.get_terminal_size().columns
     if args.out is None:
-        writer = new_writer(kind, sys.stdout, labels, top, width)
-        try:
-            yield writer
-        finally:
-            writer.close()  # 中断了，JSON 的数组也要合上
+        with contextlib.closing(new_writer(kind, sys.stdout, labels, top, width)) as writer:
+            yield writer  # 中断了，JSON 的数组也要合上
         return
     with disk_errors(args.out, "用 --out 换一个地方"), written_aside(absolute(args.out), or_beside=True) as file:
         encoding = "utf-8-sig" if kind == "csv" else "utf-8"  # 开头的 BOM 让 Excel 知道是 UTF-8
@@ -128,7 +127,7 @@ def report(counts, photos):
 def main(argv=None):
     args = parse_arguments(argv)
     if args.undo:
-        return sorting.report_undo(args.undo)
+        return sorting.undo(args.undo)
     predictor, inputs = choose_model(args.inputs)
     photos = find_photos(args, inputs)
     counts = Counter()
@@ -138,7 +137,7 @@ def main(argv=None):
             for source, answer in recognize(predictor, sources, counts):
                 row = row_of(source.file, answer, args.top)
                 answers.write(row)
-                sort(source, row["answer"])
+                sort(source, row["top"][0]["class"] if answer.known else None)
         if not counts:  # 在这里出错，--out 原来的文件就留着
             report(counts, photos)
             raise UserError("一张照片也没有找到。请检查路径。")

@@ -14,9 +14,10 @@ import toolbox  # noqa: F401  没有装包时，在这里就说清楚
 
 import numpy as np
 
-from toolbox import model_folder
+from toolbox import model_folder_reader as model_folder
 from toolbox.held_out import find_held_out
 from toolbox.later import tf
+from toolbox.photos.folder import refuse_among_photos
 from toolbox.report import contents, page
 from toolbox.report.answers import answer
 from toolbox.report.network import load_network
@@ -140,6 +141,7 @@ def main(argv=None):
     preload_tensorflow()
     with stage("找照片"):
         held_out = find_held_out(run, args.images_dir)
+        refuse_among_photos("--out", target, held_out.root)
     held_out, studied = study_photos(run, held_out, stage) if held_out.photos else (held_out, None)
     with stage("写网页"):
         page.write(target, run, held_out, studied)

@@ -14,6 +14,7 @@ from toolbox.later import keras
 from toolbox.photos.iterator import flow_from_folder
 from toolbox.photos.read import IMAGE_SIZE
 from toolbox.terminal.arguments import ArgumentParser, fraction, non_negative_int
+from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import fit_verbose
 from toolbox.terminal.run import run_main
 from toolbox.terminal.stopwatch import Stopwatch
@@ -27,12 +28,8 @@ CUT_LAYER = "block_16_project_BN"  # --model model 的切分点，输出 7×7×3
 
 def parse_arguments(argv):
     parser = ArgumentParser("第 1 课：给冻结的 MobileNetV2 换一个新的分类头，训练、评估、预测。")
-    course.add_options(
-        parser,
-        epochs=5,
-        name=None,
-        name_help="模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model",
-    )
+    name_help = "模型文件夹的名字，默认 mobilenetv2_transfer_seq 或 mobilenetv2_transfer_model"
+    course.add_options(parser, epochs=5, name=None, name_help=name_help)
     course.add_replace(parser)
     course.add_class_mode(parser)
     add = parser.add_argument
@@ -83,6 +80,8 @@ def build_base(weights, args):
     if args.trainable_base_layers:
         first_trainable = base.layers[-args.trainable_base_layers :][0]
         set_trainable_from(base, first_trainable.name)
+        if not base.trainable_weights:
+            raise UserError("--trainable-base-layers 太小：最后这几层没有要训练的权重（批归一化不动）。请给大一些。")
     return base
 
 

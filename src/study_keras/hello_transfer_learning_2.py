@@ -156,7 +156,7 @@ def prepare(args, task):
     target = course.target_folder(args)
     folder, weights = course.find_inputs(args, stage)
     job = Job(args, stage, task, folder, weights, checkpoints.path(target))
-    if task is None or task.leads:  # 只有一个进程负责结果与检查点
+    if not args.shard and (task is None or task.leads):  # 只有一个进程负责结果与检查点
         checkpoints.refuse_keras_model(target)
         checkpoints.claim(job.checkpoints, folder, weights, args)
     with stage("载入 TensorFlow"):
@@ -260,14 +260,15 @@ def finish(job, estimator):
     parts = {"validation": job.validation.photos}
     with model_folder.writing(args.output_dir, args.name) as results:
         checkpoints.refuse_keras_model(model_folder.target_folder(args.output_dir, args.name))  # 训练时别的课写的
-        with stage("评估"):
+        with stage("评估、预测"):
             result = estimator.evaluate(job.eval_input)
-            scores = {"validation": {name: float(result[name]) for name in ("accuracy", "loss")}}
+            answers = [row["probabilities"] for row in estimator.predict(job.eval_input)]
+            # result["loss"] 是各批平均的平均：最后一批不满，里面的几张就占得太多。按张数平均的自己算
+            loss = evaluation.cross_entropy(answers, job.validation.classes)
+            scores = {"validation": {"accuracy": float(result["accuracy"]), "loss": loss}}
             step = job.max_steps if args.sync else int(result["global_step"])  # 同步训练的步数不在检查点里
             metrics = evaluation.report(scores, parts) | {"step": step}
-        with stage("预测"):
-            probabilities = {"validation": [row["probabilities"] for row in estimator.predict(job.eval_input)]}
-            predictions = evaluation.prediction_rows(probabilities, parts, job.folder, job.labels)
+            predictions = evaluation.prediction_rows({"validation": answers}, parts, job.folder, job.labels)
         with stage("导出"):
             receiver = serving_input_receiver(job.features.shape[1:])
             estimator.export_saved_model(str(results / "saved_model"), receiver)

@@ -50,7 +50,10 @@ def parse_arguments(argv):
     add("--serve", action="store_true", help="做好以后在本机打开，按 Ctrl-C 结束")
     add("--host", default="127.0.0.1", metavar="H", help="--serve 的地址；0.0.0.0 让同一网络里的手机也能打开")
     add("--port", type=positive_int, default=8000, metavar="N", help="--serve 的端口")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.serve and any(getattr(args, name) != parser.get_default(name) for name in ("host", "port")):
+        parser.error("--host、--port 要与 --serve 一起用")
+    return args
 
 
 def target_folder(out):

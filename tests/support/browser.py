@@ -9,7 +9,7 @@ import pytest
 
 from toolbox.web.server import new_server
 
-FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+FAKE_CAMERA = ["--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"]
 
 
 @contextmanager

@@ -169,6 +169,15 @@ def test_a_kill_while_deleting_leaves_no_old_drawing_behind(tmp_path, monkeypatc
     assert contents(folder) == contents(draw_folder(tmp_path / "whole", 2, seed=8, workers=1))
 
 
+def test_names_of_the_reader_that_look_like_numbers_are_not_drawings(tmp_path):
+    folder = draw_folder(tmp_path / "flowers", 3, seed=7, workers=1)
+    names = ["00001.jpg", "000000000002.jpg", "０００１.jpg"]
+    for name in names:
+        save_jpeg(folder / "daisy" / name, seed=1)
+    draw_folder(folder, 2, seed=8, workers=1)
+    assert {path.name for path in (folder / "daisy").iterdir()} == {"0000.jpg", "0001.jpg", *names}
+
+
 @pytest.mark.parametrize("old_stamp", [False, True])
 @pytest.mark.parametrize("per_class", [1, 3, 5])
 def test_photos_of_the_reader_among_the_drawn_are_not_touched(tmp_path, old_stamp, per_class):

@@ -83,3 +83,10 @@ def test_features_of_a_functional_model_are_the_pooled_ones(base):
     features, _ = evaluation.with_features(model)(IMAGES, training=False)
     maps = keras.Model(base.input, x)(IMAGES, training=False).numpy()
     np.testing.assert_allclose(features, maps.mean((1, 2)), atol=1e-4)
+
+
+def test_the_loss_counts_photos_not_batches():
+    probabilities = np.float32([[0.5, 0.5], [0.9, 0.1], [0, 1]])
+    labels = np.array([0, 0, 0])
+    expected = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
+    assert evaluation.cross_entropy(list(probabilities), labels) == pytest.approx(float(expected), rel=1e-5)

@@ -257,8 +257,9 @@ def test_disk_that_cannot_be_written(server, data_dir, monkeypatch, code, messag
 
 
 def test_addresses_that_make_no_sense(data_dir):
-    with pytest.raises(UserError, match="ftp://"):
-        flower_photos.fetch(data_dir, ["ftp://example.org/a.tgz"])
+    for address in ("ftp://example.org/a.tgz", "http://[x/a.tgz", "http://example.org／a/b.tgz"):
+        with pytest.raises(UserError, match="不认识.*http://"):
+            flower_photos.fetch(data_dir, [address])
     with pytest.raises(UserError, match="--sha256"):
         flower_photos.fetch(data_dir, sha256=sha256(ARCHIVE))
     assert not data_dir.exists()

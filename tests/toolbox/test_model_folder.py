@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import LESSONS_DIR
-from toolbox import course, model_folder
+from toolbox import course, model_folder, model_folder_reader
 from toolbox.photos.folder import Photo, PhotoFolder, open_folder
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.plots import training_curves
@@ -162,7 +162,7 @@ def test_settings_know_where_the_photos_are_from_any_folder(tmp_path, monkeypatc
 def test_files_read_back(tmp_path):
     labels = ["小 雏菊", "roses"]
     model_folder.write_labels(tmp_path, labels)
-    assert model_folder.read_labels(tmp_path) == labels
+    assert model_folder_reader.read_labels(tmp_path) == labels
     model_folder.write_history(tmp_path, HISTORY)
     lines = (tmp_path / "history.csv").read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "epoch,accuracy,val_accuracy,loss,val_loss" and lines[2].startswith("2,0.700000,0.600000")
@@ -195,7 +195,7 @@ def test_curves_show_chinese(tmp_path, recwarn):
 
 def test_incomplete_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="model.tflite、labels.txt、settings.json"):
-        model_folder.find(tmp_path)
+        model_folder_reader.find(tmp_path)
 
 
 def test_a_name_too_long_for_the_file_system_is_refused_at_once(tmp_path):

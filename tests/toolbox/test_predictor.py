@@ -16,7 +16,7 @@ import hello_export
 import hello_web_page
 from conftest import LESSONS_DIR, random_pixels, save_jpeg
 from small_model import LABELS, SIZE, keras_probabilities, make_old
-from toolbox import model_folder, none_of_these
+from toolbox import model_folder, model_folder_reader, none_of_these
 from toolbox.photos.read import PhotoError, read_photo
 from toolbox.predictor import Predictor
 from toolbox.terminal.errors import UserError
@@ -210,11 +210,11 @@ def test_features_of_another_model_are_refused(copied):
 
 def test_newest_is_the_one_written_last(folder, tmp_path):
     with pytest.raises(UserError, match="还没有模型文件夹"):
-        model_folder.newest(tmp_path)
+        model_folder_reader.newest(tmp_path)
     for name in ("a", "b", ".c.writing"):
         shutil.copytree(folder, tmp_path / name)
     (tmp_path / "a" / "settings.json").write_bytes((folder / "settings.json").read_bytes())
-    assert model_folder.newest(tmp_path) == tmp_path / "a"
+    assert model_folder_reader.newest(tmp_path) == tmp_path / "a"
 
 
 def test_transparent_and_upside_down_photos_are_read_as_in_training(folder):

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from toolbox import drawn_flowers, experiments, flower_photos, model_folder
 from toolbox.frozen_prefix.options import add_feature_options, refuse_cache_among_photos
-from toolbox.photos.folder import open_folder
+from toolbox.photos.folder import open_folder, refuse_among_photos
 from toolbox.terminal.arguments import positive_int, seed
 from toolbox.terminal.errors import UserError, wrong_clock
 from toolbox.terminal.files import DATA_DIR, OUTPUT_DIR, absolute
@@ -59,8 +59,6 @@ def add_class_mode(parser):
 
 def find_photos(args):
     """按选项打开照片文件夹，返回 PhotoFolder；下载不到 flower_photos 时改用画的花，并说清楚。"""
-    if args.images_dir == "":
-        raise UserError("--images-dir 是空的。请给出照片文件夹的路径，或不用这个选项。")
     if args.images_dir is not None:
         folder = open_folder(args.images_dir, given_split=args.given_split)
         if getattr(args, "test_split", 0) and any(photo.part == "test" for photo in folder.photos):
@@ -84,9 +82,9 @@ def target_folder(args):
         UserError: 写不下去，或在照片文件夹里。
     """
     output = absolute(args.output_dir)
-    if args.images_dir and output.is_relative_to(absolute(args.images_dir)):
-        raise UserError(f"--output-dir {visible(output)} 在照片文件夹里，模型会被当成照片的类别。请换一个文件夹。")
-    refuse_cache_among_photos(args, args.images_dir)
+    for photos in [args.images_dir] if args.images_dir else [DATA_DIR / "flower_photos", DATA_DIR / "drawn_flowers"]:
+        refuse_among_photos("--output-dir", output, photos)
+        refuse_cache_among_photos(args, photos)
     if problem := wrong_clock():
         raise UserError(f"{problem}。")
     target = model_folder.target_folder(args.output_dir, args.name)

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from argparse import ArgumentTypeError
+from contextlib import nullcontext
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -18,7 +19,7 @@ if __name__ == "__main__":
 from toolbox.terminal.arguments import ArgumentParser, positive_int, seed
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
-from toolbox.terminal.files import DATA_DIR, write_aside
+from toolbox.terminal.files import DATA_DIR, absolute, write_aside
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.progress import Progress
@@ -67,15 +68,11 @@ def _lock_file(folder):
 
 
 def _draw_all(tasks, workers):
-    workers = min(workers or cores(), len(tasks) // 2)
-    with Progress("画花", sum(len(numbers) for *_, numbers in tasks)) as progress:
-        if workers < 2:  # 张数少，开进程的时间比画的时间还长
-            for task in tasks:
-                progress.update(_draw(task))
-            return
-        with process_pool(workers) as pool:
-            for done in pool.map(_draw, tasks):
-                progress.update(done)
+    workers = min(workers or cores(), len(tasks) // 2)  # 张数少，开进程的时间比画的时间还长
+    total = sum(len(numbers) for *_, numbers in tasks)
+    with Progress("画花", total) as progress, process_pool(workers) if workers > 1 else nullcontext() as pool:
+        for done in (pool.map if pool else map)(_draw, tasks):
+            progress.update(done)
 
 
 def _refuse_other_files(folder):
@@ -109,11 +106,6 @@ def _stamp(folder):
     return read_json(folder / STAMP) or {}
 
 
-def _write_stamp(folder, stamp, per_class):
-    """戳：哪个种子画的，每类最多画到几张；编号再大的就不是画的，是读者自己放进来的。"""
-    write_json(folder / STAMP, {**stamp, "per_class": per_class})
-
-
 def _most_drawn(folder, per_class):
     """以前每类最多画到几张，照戳说的；以前的戳没有说，就看哪些像是画的，没有画过是 0。"""
     most = _stamp(folder).get("per_class")
@@ -135,9 +127,10 @@ def _looks_drawn(photo, per_class):
 
 
 def _numbered(class_folder, most=math.inf):
-    """class_folder 里编号小于 most 的各张的名字。"""
+    """class_folder 里编号小于 most 的各张的名字；写法不同的（如 00001.jpg）不是画的，是读者自己的照片。"""
     names = os.listdir(class_folder) if class_folder.is_dir() else []
-    return {name for name in names if re.fullmatch(r"\d{4,}\.jpg", name) and int(Path(name).stem) < most}
+    drawn = (name for name in names if re.fullmatch(r"[0-9]{4,}\.jpg", name))
+    return {name for name in drawn if name == _file_name(int(Path(name).stem)) and int(Path(name).stem) < most}
 
 
 def _is_whole(photo):
@@ -155,7 +148,8 @@ def _prepare(folder, per_class, seed):
     _refuse_readers_photos(folder, present_of, most)
     found = _stamp(folder) or ({} if (folder / STAMP).exists() else new)  # 读不懂的，与哪个种子都不同
     stamp = {name: found.get(name) for name in new}
-    _write_stamp(folder, stamp, max(most, per_class))  # 先说到几张为止是画的：删到一半、画到一半被杀，也认得出
+    # 戳：哪个种子画的，每类最多画到几张；编号再大的不是画的。先说到几张为止是画的：删到一半、画到一半被杀，也认得出
+    write_json(folder / STAMP, {**stamp, "per_class": max(most, per_class)})
     tasks, removed = [], 0
     for class_name, present in present_of.items():
         (folder / class_name).mkdir(exist_ok=True)
@@ -167,7 +161,7 @@ def _prepare(folder, per_class, seed):
         numbers = [number for name, number in wanted.items() if name not in kept]
         for first in range(0, len(numbers), _PHOTOS_PER_TASK):
             tasks.append((folder, seed, class_name, numbers[first : first + _PHOTOS_PER_TASK]))
-    _write_stamp(folder, new, per_class)  # 删完旧画才能换戳，否则中断后会把旧画当成新画
+    write_json(folder / STAMP, {**new, "per_class": per_class})  # 删完旧画才能换戳，否则中断后会把旧画当成新画
     if removed:
         print(f"{visible(folder)} 里有 {removed} 张以前画的，这次用不着（张数或种子不同，或没有写全），已删去。")
     return tasks
@@ -221,15 +215,16 @@ def save_contact_sheet(folder, file, columns=8, side=104):
 
 def _png_file(text):
     """argparse 的 type：要写的 PNG 文件。"""
-    if Path(text).suffix.lower() != ".png" or Path(text).is_dir():
+    path = absolute(text)
+    if path.suffix.lower() != ".png" or path.is_dir():
         raise ArgumentTypeError(f"{text} 要是一个 .png 文件的名字")
-    return Path(text)
+    return path
 
 
 def main(argv=None):
     parser = ArgumentParser("画五类花的照片（雏菊、蒲公英、玫瑰、向日葵、郁金香），供没有网络时上课用。")
     default_dir = DATA_DIR / "drawn_flowers"
-    parser.add_argument("--output-dir", type=Path, default=default_dir, metavar="DIR", help="画到哪个文件夹")
+    parser.add_argument("--output-dir", type=absolute, default=default_dir, metavar="DIR", help="画到哪个文件夹")
     parser.add_argument("--per-class", type=positive_int, default=80, metavar="N", help="每类几张")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="种子：相同则画相同")
     parser.add_argument("--contact-sheet", type=_png_file, metavar="FILE", help="另存一张样张图（PNG），每类八张")

@@ -43,6 +43,12 @@ def report(scores, parts):
     return metrics
 
 
+def cross_entropy(probabilities, labels):
+    """按张数平均的交叉熵。probabilities：(张数, 类别数)；labels：(张数,)，各张是第几个输出。"""
+    right = np.asarray(probabilities)[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(right, 1e-7, 1)).mean())  # 1e-7：与 Keras 一样，免得对零取对数
+
+
 def prediction_rows(probabilities, parts, folder, labels):
     """没有参加训练的每张照片一行：(文件, 真实类别, 预测类别, 概率)，按文件名排序，写进 predictions.csv。
 

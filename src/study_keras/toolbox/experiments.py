@@ -6,8 +6,9 @@ from toolbox import model_folder
 from toolbox.photos.folder import SPLIT_HASH, given_split_hash, photo_list_hash
 from toolbox.photos.split import PARTS
 from toolbox.terminal.files import written_aside
+from toolbox.terminal.foreign_files import foreign_names
 from toolbox.terminal.records import read_json
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 PLACES_AND_WAYS = {  # 说在哪里、怎样算的选项，不决定得到什么模型；照片与权重看内容的哈希
     *("images_dir", "drawn", "weights", "output_dir", "name", "replace", "repeats", "find_lr", "show_layers", "debug"),
@@ -29,17 +30,17 @@ def free_name(args, photos, weights):
     target = model_folder.target_folder(args.output_dir, args.name)
     if not (target / model_folder.SETTINGS_FILE).exists():
         return args.name
-    foreign = model_folder.foreign_files(target)
+    foreign = foreign_names(target, model_folder.WRITTEN)
     different = [] if args.replace else different_settings(target, args, photos, weights)
     if not foreign and not different:
         return args.name
     why, remedy = f" 是另一次运行的模型（不同的有：{'、'.join(different)}）", "请加 --replace"
     if foreign:
-        why, remedy = f"里有不是课程写的东西（{'、'.join(map(visible, foreign[:3]))}）", "请先移走那些东西"
+        why, remedy = f"里有不是课程写的东西（{some_of(foreign, 3)}）", "请先移走那些东西"
     for number in itertools.count(2):
         name = f"{args.name}_{number}"
         other = target.with_name(name)
-        same = not different_settings(other, args, photos, weights) and not model_folder.foreign_files(other)
+        same = not different_settings(other, args, photos, weights) and not foreign_names(other, model_folder.WRITTEN)
         if same or not other.exists():
             print(f"{visible(target)}{why}，留着不动。")
             print(f"这次的写到 {visible(other)}。要换掉原来的，{remedy}。", flush=True)
@@ -70,16 +71,11 @@ def finished(args, folder, weights):
     if different_settings(target, args, folder, weights):
         return None
     metrics = read_json(target / model_folder.METRICS_FILE)
-    return metrics if _can_be_reported(metrics) else None  # 被改坏了：再做一遍
-
-
-def _can_be_reported(metrics):
-    """metrics 里有没有 report_repeats 要的每一个数。"""
-    try:
+    try:  # 被改坏了，缺了 report_repeats 要的数：再做一遍
         numbers = [metrics["seed"], *metrics["seconds"].values(), *(metrics[part]["accuracy"] for part in PARTS)]
     except (TypeError, KeyError, AttributeError):
-        return False
-    return all(isinstance(number, (int, float)) and 0 <= number < 1e10 for number in numbers)
+        return None
+    return metrics if all(isinstance(number, (int, float)) and 0 <= number < 1e10 for number in numbers) else None
 
 
 def mean_and_range(values):

@@ -94,8 +94,12 @@ def _holds_classes(folder):
 def _addresses(urls, sha256):
     own = [*urls, *filter(None, [os.environ.get(URL_VARIABLE)])]
     for url in own:
-        if urlsplit(url).scheme not in ("http", "https", "file"):
-            raise UserError(f"地址 {url} 不认识，要以 http://、https:// 或 file:// 开头。")
+        try:
+            known = urlsplit(url).scheme in ("http", "https", "file")
+        except ValueError:  # 方括号不成对之类
+            known = False
+        if not known:
+            raise UserError(f"地址 {visible(url)} 不认识，要以 http://、https:// 或 file:// 开头。")
     if sha256 != SHA256 and not own:
         raise UserError("--sha256 要与 --url 或 --archive 一起用：内置的地址只有原来的 flower_photos.tgz。")
     return own if sha256 != SHA256 else [*own, *URLS]

@@ -1,6 +1,7 @@
 """一次训练留出的照片现在在哪里：照 predictions.csv 与 settings.json 找回来，不见的、改过的都点名。"""
 
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -76,37 +77,26 @@ def _recorded_folder(run):
 def _found(run, folder: PhotoFolder):
     photos = {folder.name(photo): photo for photo in folder.photos}
     part_of = _parts(run, folder)
-    held_out = HeldOut(folder.root, same_list=is_same_list(run.settings, folder.photos))
-    for row in run.rows:
-        photo = photos.pop(row.file, None)
-        if photo is None:
-            held_out.gone.append(row.file)
-            continue
-        held_out.photos.append(photo)
-        held_out.rows.append(row)
-        held_out.parts.append(part_of.get(photo, "train"))
     default = "test" if "test" in run.metrics else "validation"  # 照片变了，重新划分的结果可能不同
-    held_out.parts = [default if part == "train" else part for part in held_out.parts]
-    held_out.training = list(photos.values())
-    return held_out
+    rows = list({row.file: row for row in run.rows if row.file in photos}.values())
+    gone = [row.file for row in run.rows if row.file not in photos]
+    found = [photos.pop(row.file) for row in rows]
+    parts = [part_of.get(photo, default) for photo in found]
+    same_list = is_same_list(run.settings, folder.photos)
+    return HeldOut(folder.root, found, rows, parts, list(photos.values()), gone, same_list=same_list)
 
 
 def _parts(run, folder):
-    """照训练时的种子与比例再划分一次：{照片: 部分}；照片少了、分不成时为空。"""
-    validation, test = _shares(run.settings)
+    """照训练时的种子与比例再划分一次：{留出的照片: 部分}；照片少了、分不成时为空。"""
+    validation, test = FINE_TUNING_SHARES
+    if "validation_split" in run.settings:
+        test = run.settings.get("test_split", 0.0)
+        validation = run.settings["validation_split"] * (1 - test)
     try:
         parts = split_photos(folder.photos, validation, test, run.settings.get("seed", 0))
     except UserError:
         return {}
-    return {photo: part for part, members in parts.items() for photo in members}
-
-
-def _shares(settings):
-    """(验证的比例, 测试的比例)。"""
-    if "validation_split" not in settings:
-        return FINE_TUNING_SHARES
-    test = settings.get("test_split", 0.0)
-    return settings["validation_split"] * (1 - test), test
+    return {photo: part for part in ("validation", "test") for photo in parts[part]}
 
 
 def without_changed(held_out, probability):
@@ -118,9 +108,6 @@ def without_changed(held_out, probability):
     recorded = np.array([row.probability for row in held_out.rows])
     kept = np.abs(recorded - probability) <= SAME_PROBABILITY
 
-    def pick(values):
-        return [value for value, keep in zip(values, kept, strict=True) if keep]
-
-    changed = [row.file for row, keep in zip(held_out.rows, kept, strict=True) if not keep]
-    lists = {name: pick(getattr(held_out, name)) for name in ("photos", "rows", "parts")}
+    changed = [row.file for row in compress(held_out.rows, ~kept)]
+    lists = {name: list(compress(getattr(held_out, name), kept)) for name in ("photos", "rows", "parts")}
     return kept, replace(held_out, changed=changed, **lists)

@@ -19,21 +19,17 @@ from toolbox.model_folder_reader import (
     MODEL_FILE,
     REPORT_FILES,
     SETTINGS_FILE,
-    find,  # noqa: F401  别处也从这里取
-    newest,  # noqa: F401
-    read_labels,  # noqa: F401
 )
 from toolbox.photos.folder import SPLIT_HASH, given_split_hash, photo_list_hash
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import absolute, folder_written_aside, sha256_of
-from toolbox.terminal.foreign_files import foreign_names, refuse_foreign
+from toolbox.terminal.foreign_files import refuse_foreign
 from toolbox.terminal.locks import only_process
 from toolbox.terminal.plots import training_curves
 from toolbox.terminal.records import write_csv, write_json
 from toolbox.terminal.stopwatch import peak_memory_mb
-from toolbox.terminal.text import breaks_a_line, visible
+from toolbox.terminal.text import breaks_a_line, some_of, visible
 
-_MOST_NAMED = 5
 WRITTEN = {  # 一次训练、第 4 课与第 5 课会写在里面的
     *(SETTINGS_FILE, LABELS_FILE, METRICS_FILE, MODEL_FILE, LITERT_FILE, "predictions.csv", "history.csv"),
     *("curves.png", "logs/*tfevents*", "thresholds.json", "training_features.npz", "saved_model/*"),
@@ -53,11 +49,6 @@ def target_folder(output_dir, name):
     target = _place(output_dir, name)
     refuse_foreign(target, SETTINGS_FILE, None, _KIND, _REMEDY)
     return target
-
-
-def foreign_files(folder):
-    """模型文件夹里不是课程写的：换掉整个文件夹会弄丢它们。返回名字的列表。"""
-    return foreign_names(folder, WRITTEN)
 
 
 def _place(output_dir, name):
@@ -173,7 +164,7 @@ def write_litert(folder, model, parts, probabilities, photos):
     answers, _ = litert_model.run_on_photos(converted, held_out)
     differing = litert_model.differing(answers, np.concatenate(list(probabilities.values())))
     if len(differing):
-        names = "、".join(visible(photos.name(held_out[i])) for i in differing[:_MOST_NAMED])
+        names = some_of([photos.name(held_out[i]) for i in differing])
         raise UserError(
             f"转换成的 {LITERT_FILE} 与 Keras 的答案不同：{len(held_out)} 张中有 {len(differing)} 张，如 {names}。"
             "没有写出模型文件夹。请照 requirements.txt 重装 tensorflow 与 ai-edge-litert，再运行一次。"
@@ -231,6 +222,4 @@ def write_history(folder, history):
     epochs = enumerate(zip(*history.values(), strict=True), start=1)
     rows = ([epoch, *(v if isinstance(v, str) else f"{v:.6f}" for v in values)] for epoch, values in epochs)
     write_csv(folder / "history.csv", ["epoch", *names], rows)
-    figure = training_curves(history)
-    figure.savefig(folder / "curves.png", dpi=100)
-    figure.clear()
+    training_curves(history).savefig(folder / "curves.png", dpi=100)

@@ -8,7 +8,6 @@ Detection with Deep Nearest Neighbors”，ICML），加上最大的概率乘一
 照片换算，SHARE、POWER、NEIGHBOURS 是设计时定的。预测时只用 NumPy，不需要 TensorFlow。
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.records import read_arrays
+from toolbox.terminal.records import read_arrays, read_json, write_json
 from toolbox.terminal.text import visible
 
 THRESHOLDS_FILE = "thresholds.json"
@@ -70,8 +69,8 @@ class Knowledge:
 
     def save(self, folder):
         """写进模型文件夹：thresholds.json 与 training_features.npz。"""
-        thresholds = json.dumps({name: getattr(self, name) for name in (*_NUMBERS, "neighbours")}, indent=2)
-        (Path(folder) / THRESHOLDS_FILE).write_text(thresholds + "\n", encoding="utf-8")
+        thresholds = {name: getattr(self, name) for name in (*_NUMBERS, "neighbours")}
+        write_json(Path(folder) / THRESHOLDS_FILE, thresholds)
         np.savez(Path(folder) / FEATURES_FILE, features=self.features)
 
 
@@ -197,7 +196,7 @@ def load(folder):
     if not thresholds.exists() and not features.exists():
         return None
     try:
-        read = json.loads(thresholds.read_text(encoding="utf-8"))
+        read = read_json(thresholds)
         if "similarity" in read:  # 格式 2 的文件夹
             read.setdefault("power", 1)
         numbers = {name: float(read[name]) for name in _NUMBERS} | {"neighbours": int(read["neighbours"])}

@@ -4,10 +4,11 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox import model_folder, none_of_these
+from toolbox import model_folder_reader as reader
+from toolbox import none_of_these
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.records import read_csv, read_json
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 _COLUMNS = ["file", "true", "predicted", "probability"]
 
@@ -59,19 +60,18 @@ def open_run(folder):
     Raises:
         UserError: 不是完整的模型文件夹，或有文件损坏、对不上。
     """
-    folder = model_folder.find(folder)
-    labels = model_folder.read_labels(folder)
+    folder = reader.find(folder)
+    labels = reader.read_labels(folder)
     rows = _read_predictions(folder / "predictions.csv")
     unknown = sorted({name for row in rows for name in (row.true, row.predicted)} - set(labels))
     if unknown:
-        names = "、".join(map(visible, unknown[:5]))
-        raise UserError(f"{folder / 'predictions.csv'} 里的类别 {names} 不在 labels.txt 里。{_TRAIN_AGAIN}")
+        raise UserError(f"{folder / 'predictions.csv'} 里的类别 {some_of(unknown)} 不在 labels.txt 里。{_TRAIN_AGAIN}")
     knowledge = none_of_these.load(folder)
     return SavedRun(
         folder,
-        _read_json(folder / model_folder.SETTINGS_FILE),
+        reader.read_settings(folder),
         labels,
-        _read_json(folder / model_folder.METRICS_FILE),
+        _read_metrics(folder / reader.METRICS_FILE),
         _read_history(folder / "history.csv"),
         rows,
         knowledge.temperature if knowledge else None,
@@ -81,26 +81,18 @@ def open_run(folder):
 _TRAIN_AGAIN = "这个模型文件夹不完整或损坏了，请再训练一次。"
 
 
-def _read_json(path):
-    if not path.exists():
-        raise UserError(f"缺 {visible(path)}。{_TRAIN_AGAIN}")
-    value = read_json(path)
-    if value is None:
-        raise UserError(f"{visible(path)} 读不懂。{_TRAIN_AGAIN}")
-    return value
-
-
-def _read_csv(path):
-    """各行，每行一个 {列名: 文字}。"""
-    try:
-        return read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"缺 {visible(path)}。{_TRAIN_AGAIN}") from None
+def _read_metrics(path):
+    metrics = read_json(path)
+    if metrics is None:
+        raise UserError(f"{visible(path)} 不见了，或读不懂。{_TRAIN_AGAIN}")
+    return metrics
 
 
 def _read_predictions(path):
     try:
-        rows = [Row(*(row[name] for name in _COLUMNS[:3]), float(row["probability"])) for row in _read_csv(path)]
+        rows = [Row(*(row[name] for name in _COLUMNS[:3]), float(row["probability"])) for row in read_csv(path)]
+    except FileNotFoundError:
+        raise UserError(f"缺 {visible(path)}。{_TRAIN_AGAIN}") from None
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{path} 里的列应是 {'、'.join(_COLUMNS)}。{_TRAIN_AGAIN}") from None
     if not rows:
@@ -115,7 +107,7 @@ def _read_history(path):
     if not path.exists():
         return {}
     history = {}
-    rows = _read_csv(path)
+    rows = read_csv(path)
     for name in ("accuracy", "val_accuracy", "loss", "val_loss"):
         try:
             history[name] = [float(row[name]) for row in rows]

@@ -28,8 +28,8 @@ def claim(folder, **options):
 def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
-        "from toolbox.estimator import checkpoints\n"
-        f"lock = checkpoints._lock({str(tmp_path)!r}); print('locked', flush=True); input()"
+        "from toolbox.terminal.locks import hold\n"
+        f"lock = hold({str(tmp_path / checkpoints.LOCK)!r}, ''); print('locked', flush=True); input()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline().strip() == b"locked"
@@ -57,12 +57,30 @@ def test_a_record_that_is_not_ours_is_another_origin(tmp_path, content):
         claim(tmp_path)
 
 
+LISTING = b'model_checkpoint_path: "model.ckpt-38"\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * len(LISTING), b"\xff\xfe", b"junk", LISTING[:-9], LISTING + b"all_mod", LISTING + b"\0" * 99],
+)
+def test_a_damaged_listing_is_not_taken_for_no_checkpoint(tmp_path, content):
+    claim(tmp_path)
+    (tmp_path / "checkpoint").write_bytes(LISTING)
+    claim(tmp_path)
+    (tmp_path / "checkpoint").write_bytes(content)
+    with pytest.raises(UserError, match="清单.*坏了.*--name"):
+        claim(tmp_path)
+    (tmp_path / "checkpoint").write_bytes(LISTING)
+    claim(tmp_path)
+
+
 def test_half_written_checkpoints_are_cleared_and_whole_ones_kept(tmp_path):
     claim(tmp_path)
     whole = ["checkpoint", "model.ckpt-38.index", "model.ckpt-38.data-00000-of-00001"]
     half = ["model.ckpt-76.index.tempstate123", "model.ckpt-76.data-00000-of-00001.tempstate123"]
     for name in (*whole, *half):
-        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).write_bytes(LISTING)
     (tmp_path / "model.ckpt-76_temp").mkdir()
     claim(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} >= {*whole, checkpoints.RECORD}
@@ -139,7 +157,7 @@ def test_a_damaged_record_means_origin_unknown(tmp_path, content):
     record.unlink()
     if content is not None:
         record.write_bytes(content)
-    (folder / "checkpoint").touch()
+    (folder / "checkpoint").write_bytes(LISTING)
     with pytest.raises(UserError, match="另一个模型的检查点"):
         claim(folder)
     record.write_bytes(good)

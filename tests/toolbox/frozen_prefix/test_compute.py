@@ -217,6 +217,8 @@ class TestOutputs:
         save_jpeg(tmp_path / "changed.jpg", seed=999)
         assert computed([*photos[:5], *photos_in(tmp_path)]) == 1  # 改了一张
         assert computed(photos[:6], views=(CLEAN, View("flipped", flipped))) == 6
+        changed = View("flipped", lambda *given: noisy(*given), "flipped 改成了 noisy")
+        assert computed(photos[:6], views=(CLEAN, changed)) == 6  # 名字没有改，代码改了
         prefix.get_layer("Conv1").kernel.assign(prefix.get_layer("Conv1").kernel * 1.01)
         assert computed(photos[:20], prefix) == 20  # 权重变了，什么都不能再用
 

@@ -203,8 +203,11 @@ def test_reads_that_give_less_than_asked_for_are_continued(tmp_path, monkeypatch
         def readinto(self, buffer):
             return super().readinto(memoryview(buffer)[:1])
 
+    def one_byte_at_a_time(path, mode="r", buffering=-1, **_):
+        return OneByteAtATime(path) if buffering == 0 else io.BufferedReader(OneByteAtATime(path))
+
     with monkeypatch.context() as patched:
-        patched.setattr("builtins.open", lambda path, *_, **__: OneByteAtATime(path))
+        patched.setattr("builtins.open", one_byte_at_a_time)
         read = store.read([places[key].file for key in keys], [places[key].offset for key in keys])
     np.testing.assert_array_equal(read, rows)
 

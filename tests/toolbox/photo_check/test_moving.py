@@ -11,6 +11,7 @@ import pytest
 from toolbox.photo_check import moving
 from toolbox.photo_check.findings import Finding
 from toolbox.photo_check.moving import Move, aside_folder, carry_out, chosen_files, safe_path, set_aside, undo
+from toolbox.terminal import transfer
 from toolbox.terminal.errors import UserError
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows 上要管理员才能建链接")
@@ -143,15 +144,34 @@ def test_a_log_among_the_photos_undoes_nothing(root, tmp_path):
     assert files(root) == before
 
 
+def test_one_that_cannot_be_put_back_stops_only_itself(root, tmp_path):
+    before = files(root)
+    aside = aside_folder(tmp_path / "aside", root)
+    set_aside(["roses/a.jpg", "roses/深 处/b.jpg", "tulips/a.jpg"], root, aside)
+    (root / "roses" / "深 处").rmdir()
+    (root / "roses" / "深 处").write_text("现在是一个文件", encoding="utf-8")
+    with pytest.raises(UserError, match="1 个没有移回：roses/深 处/b.jpg"):
+        undo(log_in(aside), root)
+    (root / "roses" / "深 处").unlink()
+    undo(log_in(aside), root)
+    assert files(root) == before
+
+
 def test_to_another_disk(root, tmp_path, monkeypatch):
     before = files(root)
 
     def refuse(_source, _target):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
+    def flush(folder):
+        flushed.append((folder, files(folder), (root / "roses/a.jpg").exists()))
+
+    flushed = []
     monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(transfer, "flush_folder", flush)
     aside = aside_folder(tmp_path / "aside", root)
     set_aside(["roses/a.jpg"], root, aside)
+    assert flushed == [(aside / "roses", {"a.jpg": "roses/a.jpg"}, True)]  # 新的名字落到磁盘，旧的才删
     assert files(aside) == {"roses/a.jpg": "roses/a.jpg"} and "roses/a.jpg" not in files(root)
     undo(log_in(aside), root)
     assert files(root) == before and not files(aside)
@@ -178,6 +198,20 @@ def test_what_lies_elsewhere_is_not_moved(root, tmp_path, capsys):
     set_aside(["lilies/x.jpg"], root, aside)
     assert (tmp_path / "elsewhere" / "x.jpg").exists() and not files(aside)
     assert "lilies/x.jpg" in capsys.readouterr().out
+
+
+@needs_links
+def test_what_could_not_be_taken_back_is_not_moved(root, tmp_path):
+    before = files(root)
+    (tmp_path / "elsewhere").mkdir()
+    (root / "lilies").symlink_to(tmp_path / "elsewhere")
+    aside = aside_folder(tmp_path / "aside", root)
+    (aside / "tulips").symlink_to(tmp_path / "elsewhere")
+    for moves in ([Move("leave_out", "roses/a.jpg", "roses/a.jpg"), Move("leave_out", "tulips/a.jpg", "tulips/a.jpg")],
+                  [Move("relabel", "roses/a.jpg", "lilies/a.jpg")]):  # fmt: skip
+        with pytest.raises(UserError, match="链接.*撤销不了.*什么也没有动"):
+            carry_out(moves, root, aside)
+    assert files(root) == before and not list(aside.glob("*.jsonl")) and not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="这个文件系统只许 UTF-8 的名字")

@@ -197,6 +197,24 @@ def test_links_into_a_hidden_store_are_photos(photo_dir):
 
 
 @needs_links
+def test_two_links_to_one_place_are_followed_once(photo_dir, tmp_path):
+    for i in range(5):
+        save_jpeg(tmp_path / "外接" / f"{i}.jpg", 900 + i)
+    for name in ("x", "y"):
+        (photo_dir / "roses" / name).symlink_to(tmp_path / "外接")
+    folder = open_folder(photo_dir)
+    assert len(folder.photos) == 36 + 5 and "已经看过" in reasons(folder)["roses/y"]
+
+
+def test_a_folder_without_permission_says_so(photo_dir, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", denied)
+    assert "没有权限" in refusal(photo_dir)
+
+
+@needs_links
 def test_a_root_that_loops_is_one_clear_line(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     assert "链接" in refusal(tmp_path / "loop")

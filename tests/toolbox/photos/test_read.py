@@ -63,8 +63,12 @@ def test_exif_rotation_is_applied(tmp_path, orientation):
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / "a.png", exif=exif)
-    assert difference(reading_of(tmp_path / "a.png"), np.asarray(upright)) == 0
+    for name in ("a.png", "a.tif"):
+        stored.save(tmp_path / name, exif=exif)
+        assert difference(reading_of(tmp_path / name), np.asarray(upright)) == 0
+        notes = []
+        decode((tmp_path / name).read_bytes(), notes=notes)
+        assert notes == ["按 EXIF 转正了"] * (orientation > 1)
 
 
 def test_grayscale_palette_and_cmyk(tmp_path):

@@ -189,7 +189,7 @@ def test_sizes_far_from_those_asked_are_said(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_given_split_is_kept_and_what_it_lacks_comes_from_training():
+def test_given_split_is_kept_and_what_it_lacks_comes_from_training(capsys):
     def given_photos(**counts):
         return [
             replace(photo(f"{part}{name}{i}", name), part=part)
@@ -205,6 +205,9 @@ def test_given_split_is_kept_and_what_it_lacks_comes_from_training():
     assert parts == split_photos(photos, validation=0.15, test=0.15)
     parts = split_photos(given_photos(train=20, test=5), validation=0.2)
     assert {part: len(members) for part, members in parts.items()} == {"train": 32, "validation": 8, "test": 10}
+    assert "没有能用的验证照片，从给定的训练里分出 20%" in capsys.readouterr().out
+    with pytest.raises(UserError, match="训练没有类别 a"):  # 训练的每一张都在别的几份里
+        split_photos(given_photos(validation=5, test=5))
     with pytest.raises(UserError, match="验证没有类别 b"):
         split_photos([member for member in photos if (member.part, member.class_name) != ("validation", "b")])
 

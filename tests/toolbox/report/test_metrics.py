@@ -1,11 +1,14 @@
 """报告里的各个数：与 scikit-learn、cleanlab、手算的比。"""
 
+import re
+
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn import metrics as reference
 
 from toolbox.none_of_these import calibration_error
-from toolbox.report import metrics
+from toolbox.report import figures, metrics
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +61,10 @@ def test_intervals_contain_their_value_and_f1_covers_the_truth():
     assert metrics.f1_interval(20, 20)[0] == pytest.approx(2 * 0.83887 / 1.83887, abs=1e-4)  # 一张没错，也不退化
 
 
-def test_softmax():
-    scores = np.array([[1000.0, 0.0], [0.0, np.log(3.0)]])
-    np.testing.assert_allclose(metrics.softmax(scores), [[1, 0], [0.25, 0.75]])
+@pytest.mark.parametrize("count", [1, 10, 11, 102, 200])
+def test_no_two_classes_have_one_colour(count):
+    colours = figures.colours(count)
+    assert len(set(colours)) == count and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
 
 
 def test_reliability_by_hand_and_as_in_the_calibration_error():
@@ -80,7 +84,7 @@ def test_doubtful_labels_are_those_of_cleanlab():
     cleanlab_filter = pytest.importorskip("cleanlab.filter")
     random = np.random.default_rng(2)
     true = random.integers(0, 4, 400)
-    probabilities = metrics.softmax(random.normal(0, 1, (400, 4)) + 3 * np.eye(4)[true])
+    probabilities = softmax(random.normal(0, 1, (400, 4)) + 3 * np.eye(4)[true], axis=1)
     labels = np.where(random.random(400) < 0.1, (true + 1) % 4, true)
     expected = cleanlab_filter.find_label_issues(
         labels, probabilities, filter_by="confident_learning", return_indices_ranked_by="self_confidence", n_jobs=1

@@ -4,7 +4,6 @@ import ctypes
 import errno
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -316,18 +315,23 @@ def test_what_windows_holds_for_a_moment_is_put_in_place(tmp_path, monkeypatch):
     assert len(refused) == 3 and sorted(os.listdir(tmp_path)) == ["f", "m"]
 
 
+def test_errors_name_the_file_not_the_one_aside(tmp_path):
+    with pytest.raises(FileNotFoundError) as failure:
+        files.write_aside(tmp_path / "没有" / "x.html", b"")
+    assert failure.value.filename == str(tmp_path / "没有" / "x.html")
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_copy_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, error):
     with folder_written_aside(tmp_path / "m") as aside:
         (aside / "x").write_text("old")
 
     def fails(source, target):
-        os.mkdir(target)
-        raise shutil.Error([(source, target, str(error))]) if isinstance(error, OSError) else error
+        raise error
 
     new = str(tmp_path / "m")
     refuse_to_rename(monkeypatch, lambda source, target: target == new and source.endswith(".writing"))
-    monkeypatch.setattr(files.shutil, "copytree", fails)
+    monkeypatch.setattr(files.shutil, "copyfile", fails)
     with pytest.raises((OSError, KeyboardInterrupt)) as failure, folder_written_aside(tmp_path / "m") as aside:
         (aside / "x").write_text("new")
     assert not isinstance(error, OSError) or failure.value.errno == errno.ENOSPC

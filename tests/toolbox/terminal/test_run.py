@@ -65,6 +65,21 @@ def test_exit_codes_and_one_line(body, code, words):
     assert len(done.stderr.strip().splitlines()) == (1 if code else 0)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="要 POSIX 的 shell")
+@pytest.mark.parametrize("closed, code", [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("<&- >&- 2>&-", 0)])
+def test_closed_output_is_no_error(closed, code, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(LESSONS_DIR)!r})\n"
+        "from toolbox.terminal.run import run_main\n"
+        "from toolbox.terminal.tensorflow_start import without_native_messages\n"
+        "run_main(without_native_messages()(lambda argv: print('好了')))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(f"'{sys.executable}' '{script}' {closed}", shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 

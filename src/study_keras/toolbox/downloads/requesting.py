@@ -1,7 +1,7 @@
 """等网络的应答：有总的时限；出了错，说成几个字的中文。"""
 
-import queue
 import threading
+from concurrent.futures import Future
 
 from toolbox.terminal.errors import wrong_clock
 
@@ -14,22 +14,16 @@ def in_time(seconds, function, *arguments):
     Raises:
         TimeoutError: 等不到；那个线程还在，进程结束时随着结束。
     """
-    answers = queue.SimpleQueue()
+    answer = Future()
 
     def ask():
         try:
-            answers.put((function(*arguments), None))
+            answer.set_result(function(*arguments))
         except Exception as error:
-            answers.put((None, error))
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=max(seconds, 0))
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return answer
+    return answer.result(timeout=max(seconds, 0))
 
 
 def reason(error):

@@ -158,7 +158,7 @@ def _receive(url, part, wait, timing, slow_hint):
         start, got = time.monotonic(), 0
         remaining = part.total and part.total - part.size
         label = f"下载（从 {part.size / 1e6:.1f} MB 处继续）" if part.size else "下载"
-        with open(part.path, "ab") as file, Progress(label, remaining, "B", unit_scale=True) as progress:
+        with open(part.path, "ab") as file, Progress(label, remaining, "B") as progress:
             while chunk and got != remaining:
                 chunk = chunk[: remaining and remaining - got]
                 file.write(chunk)

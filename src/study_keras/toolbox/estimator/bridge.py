@@ -100,7 +100,7 @@ def _take_over_distribute_config(config):
     if given is None:
         return
     if given.remote_cluster:
-        raise refusals.NoCoordinator(refusals.REMOTE_CLUSTER)
+        raise refusals.WrongValue(refusals.REMOTE_CLUSTER)
     for name in ("train_distribute", "eval_distribute"):
         strategy = getattr(given, name)
         if strategy and getattr(config, f"_{name}"):

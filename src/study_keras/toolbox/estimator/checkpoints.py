@@ -1,7 +1,6 @@
 """检查点文件夹归一个模型所有，同一时刻只有一个训练在用；坏了的、写了一半的，都说得出来。"""
 
 import re
-import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from toolbox.model_folder_reader import LITERT_FILE, MODEL_FILE
 from toolbox.photos.folder import given_split_hash, photo_list_hash
 from toolbox.terminal.errors import UserError, recognized
-from toolbox.terminal.leftovers import remove_leftovers
+from toolbox.terminal.leftovers import clear, remove_leftovers
 from toolbox.terminal.locks import hold
 from toolbox.terminal.records import read_json, write_json
 from toolbox.terminal.text import visible
@@ -20,6 +19,8 @@ LOCK = ".in_use.lock"
 _WRITTEN = re.compile(
     r"checkpoint(\.tmp.*)?|model\.ckpt-.*|graph\.pbtxt|events\.out\.tfevents\..*|keras|eval|eval_.*|trained_to\.json"
 )
+_LISTING = re.compile(rb'(?:\w+: (?:"(?:[^"\\\n]|\\.)*"|[-+.\w]+)\r?\n)+')  # 清单的各行：名字，文字或数
+_HALF_WRITTEN = re.compile(r".*\.tempstate.*|model\.ckpt-.*_temp")
 _held = []  # 锁要一直留着，进程结束才放开
 
 
@@ -67,7 +68,8 @@ def claim(folder, photos, weights, args):
         "训练方式": "同步" if args.sync else "异步",
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
+    refusal = f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
+    lock = hold(Path(folder, LOCK), refusal)
     record = Path(folder, RECORD)
     found = read_json(record)  # 没有记下，或记录坏了，都是来历不明
     if found is not None:
@@ -75,34 +77,32 @@ def claim(folder, photos, weights, args):
         different = [name for name, value in made_from.items() if found.get(name) != value]
     else:
         different = ["来历"] if Path(folder, "checkpoint").exists() else []
-    if different:
+    why = f"{visible(folder)} 里是另一个模型的检查点（{'、'.join(different)}不同）" if different else None
+    if why is None and not args.sync:  # 同步训练从头来，不看它
+        why = _damaged_listing(folder)
+    if why:
         lock.release()  # 不用它，就不占着
-        raise UserError(
-            f"{folder} 里是另一个模型的检查点（{'、'.join(different)}不同）。请用 --name 换个名字，或先移走这个文件夹。"
-        )
+        raise UserError(f"{why}。请用 --name 换个名字，或先移走这个文件夹。")
     _held.append(lock)
     remove_leftovers(folder)
     _clear(folder, everything=args.sync)  # 同步训练每次从头来，不留上次的；读者自己放进来的不动
     write_json(record, made_from)
 
 
-def _lock(folder):
-    """占住 folder，返回锁；锁随进程结束而放开，不论怎样结束。"""
-    refusal = f"另一个训练正在用 {folder}，同时写会把对方的权重当成自己的。请等它结束，或用 --name 换个名字。"
-    return hold(Path(folder, LOCK), refusal)
+def _damaged_listing(folder):
+    """检查点的清单坏了（多半是断电）就说出来：TensorFlow 会当作没有检查点，从头训练，盖掉原来的。"""
+    listing = Path(folder, "checkpoint")
+    content = listing.read_bytes() if listing.exists() else None
+    if content is not None and not (content.startswith(b"model_checkpoint_path: ") and _LISTING.fullmatch(content)):
+        return f"检查点的清单 {visible(listing)} 坏了，不知道训练到了哪里"
+    return None
 
 
 def _clear(folder, everything):
     """清掉被杀的进程写了一半的检查点；everything 则连写好的也清掉。"""
     for left in Path(folder).iterdir():
-        half_written = ".tempstate" in left.name or (
-            left.name.startswith("model.ckpt-") and left.name.endswith("_temp")
-        )
-        if half_written or (everything and _WRITTEN.fullmatch(left.name)):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        if _HALF_WRITTEN.fullmatch(left.name) or (everything and _WRITTEN.fullmatch(left.name)):
+            clear(left, left)
 
 
 def record_end(folder, step):

@@ -11,8 +11,6 @@ from toolbox.estimator.tf_config import Task, host_and_port, read
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.tensorflow_start import load_tensorflow
 
-__all__ = ["Task", "check_port", "is_up", "join", "leave", "read", "wait_for_others"]
-
 
 def join(synchronous=False):
     """参加集群：返回自己的 Task；没有设 TF_CONFIG（单机）则返回 None。参数服务器就此服务下去，不再返回。

@@ -20,19 +20,16 @@ def train(estimator, task, data, hooks, listeners, wait_seconds):
         hooks, listeners: 训练的钩子，与存检查点时的 CheckpointSaverListener。
         wait_seconds: 最多等别的进程多少秒。
     """
-    folder = estimator.model_dir
-    if task.role != "evaluator" and checkpoints.nothing_left(folder, data.max_steps, task.leads):  # 也就不必等别人
-        if task.leads:
-            checkpoints.record_end(folder, checkpoints.latest_step(folder))
-        return
-    cluster_task.wait_for_others(task, wait_seconds)
-    _look_again_soon()
-    watch = WatchOthers(task)
-    report = ReportEvaluation()
-    train_spec = tf.estimator.TrainSpec(data.train_input, data.max_steps, hooks, listeners)
-    eval_spec = tf.estimator.EvalSpec(data.eval_input, None, exporters=[report], start_delay_secs=0, throttle_secs=1)
-    tf.estimator.train_and_evaluate(estimator, train_spec, eval_spec)
-    watch.finish()
+    folder, report = estimator.model_dir, ReportEvaluation()
+    if task.role == "evaluator" or not checkpoints.nothing_left(folder, data.max_steps, task.leads):  # 否则也不必等别人
+        cluster_task.wait_for_others(task, wait_seconds)
+        _look_again_soon()
+        watch = WatchOthers(task)
+        train_spec = tf.estimator.TrainSpec(data.train_input, data.max_steps, hooks, listeners)
+        at_once = {"start_delay_secs": 0, "throttle_secs": 1}
+        eval_spec = tf.estimator.EvalSpec(data.eval_input, None, exporters=[report], **at_once)
+        tf.estimator.train_and_evaluate(estimator, train_spec, eval_spec)
+        watch.finish()
     if task.leads:
         checkpoints.record_end(folder, checkpoints.latest_step(folder))
     if task.role == "evaluator":

@@ -46,10 +46,6 @@ class LocalCluster:
         config = {"cluster": self._cluster, "task": {"type": role, "index": index}}
         environment = {"TF_CONFIG": json.dumps(config), _FOLLOW: "1", "PYTHONUNBUFFERED": "1"}
         environment |= {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}  # 下面按 UTF-8 读
-        if sys.platform == "win32":
-            own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        else:
-            own_group = {"start_new_session": True}  # 终端里的 Ctrl-C 只到启动者，由它按次序结束各进程
         process = subprocess.Popen(
             self._command,
             env={**os.environ, **environment},
@@ -58,7 +54,8 @@ class LocalCluster:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            **own_group,
+            start_new_session=True,  # 终端里的 Ctrl-C 只到启动者，由它按次序结束各进程；Windows 上是下一行
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         name = Task(role, index, self._cluster).name
         pump = threading.Thread(target=self._pump, args=(name, process.stdout), daemon=True)

@@ -18,12 +18,8 @@ class NoModule(UserError, ImportError):
     """没有这个模块了。"""
 
 
-class NoCoordinator(UserError, ValueError):
-    """没有替 RunConfig 协调别的机器的那个模块了。"""
-
-
-class WrongKeras(UserError, ValueError):
-    """给的是 Keras 3 的东西。"""
+class WrongValue(UserError, ValueError):
+    """给了今天不能用的：别的机器的协调程序，或 Keras 3 的东西。"""
 
 
 GONE = {
@@ -94,10 +90,6 @@ class _GoneModules(importlib.abc.MetaPathFinder):
         return None
 
 
-def _is_keras_3(value):
-    return any(base.__module__.split(".")[0] == "keras" for base in type(value).__mro__)
-
-
 def _refuse_keras_3(tf):
     """Keras 3 的优化器与模型：tf_keras 与 Estimator 取用它们的三处，先看一看。"""
     from tensorflow_estimator.python.estimator import keras_lib
@@ -115,8 +107,8 @@ def _refuse_keras_3(tf):
 def _first_checked(function):
     def checked(*args, **kwargs):
         for value in (*args, *kwargs.values()):
-            if _is_keras_3(value):
-                raise WrongKeras(KERAS_3.format(name=f"{type(value).__module__}.{type(value).__name__}"))
+            if any(base.__module__.split(".")[0] == "keras" for base in type(value).__mro__):
+                raise WrongValue(KERAS_3.format(name=f"{type(value).__module__}.{type(value).__name__}"))
         return function(*args, **kwargs)
 
     return checked

@@ -12,6 +12,7 @@ EXAMPLE = (
     '{"cluster": {"chief": ["10.0.0.1:2222"], "worker": ["10.0.0.2:2222"], "ps": ["10.0.0.3:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _checked_cluster(cluster):
     if not isinstance(cluster, dict) or not set(cluster) <= set(ROLES):
         raise _wrong(f"的 cluster 只能有这些角色：{'、'.join(ROLES)}")
     for role, addresses in cluster.items():
-        if not isinstance(addresses, list) or not addresses or not all(map(_is_address, addresses)):
+        if not isinstance(addresses, list) or not addresses or not all(map(host_and_port, addresses)):
             raise _wrong(f'的 {role} 应当是 ["主机:端口", ...]')
     everyone = [address for addresses in cluster.values() for address in addresses]
     if len(set(everyone)) < len(everyone):
@@ -111,13 +112,9 @@ def _checked_cluster(cluster):
     return {role: addresses for role, addresses in cluster.items() if role != "evaluator"}  # 它不参加训练，不监听端口
 
 
-def _is_address(text):
-    return isinstance(text, str) and host_and_port(text) is not None
-
-
 def host_and_port(address):
     """ "主机:端口" 或 "[IPv6]:端口" -> (主机, 端口)；写得不对是 None。"""
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})", address, re.ASCII)
+    match = isinstance(address, str) and _ADDRESS.fullmatch(address)
     if not match or not 0 < int(match[2]) < 65536:
         return None
     return match[1].strip("[]"), int(match[2])

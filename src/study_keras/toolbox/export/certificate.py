@@ -10,14 +10,13 @@ from toolbox.model_folder_reader import LABELS_FILE
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
 from toolbox.terminal.records import read_arrays, read_json, write_json
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 FILE = "certificate.json"
 KEPT = "predictions.npz"  # 各格式与 Keras 的概率，留出的照片的清单，--verify 用
 EXACT = ("savedmodel", "litert", "onnx")  # 这几种是 float32，应当答得一样
 ACCURACY_LOSS = 0.02  # 量化之后准确率最多低这么多
 SAME_AGAIN = 1e-3  # 换一台机器再算，float32 的概率最多差这么多
-NAMED = 5
 
 
 def row(format, folder, measured, expected, true):
@@ -55,7 +54,7 @@ def check_exact(format, probabilities, expected, names):
     """
     different = differing(probabilities, expected) if format in EXACT else []
     if len(different):
-        shown = "、".join(visible(names[i]) for i in different[:NAMED])
+        shown = some_of([names[i] for i in different])
         raise UserError(
             f"{format} 与 Keras 的答案不同：{len(names)} 张中有 {len(different)} 张，如 {shown}。什么也没有写出。"
             "请照 requirements.txt 与 requirements/export.txt 重装各个包，或用 --formats 去掉它。"

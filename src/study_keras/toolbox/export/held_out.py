@@ -1,5 +1,6 @@
 """没有拿来训练的照片：导出时由模型文件夹找到，再验时由导出的文件夹里留下的清单找到。"""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,10 @@ from toolbox.photos.read import IMAGE_SIZE
 from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import sha256_of
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 from toolbox.terminal.workers import map_in_threads
 
 _SAY_WHERE = "请用 --images-dir 指明训练时的照片文件夹。"
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ def find(folder, images_dir=None):
     if found.why:
         raise UserError(f"{found.why}{_SAY_WHERE}")
     if found.gone:
-        shown = "、".join(map(visible, found.gone[:_NAMED]))
-        raise UserError(f"{visible(found.root)} 里少了 {len(found.gone)} 张留出的照片，如 {shown}。{_SAY_WHERE}")
+        lost = f"{len(found.gone)} 张留出的照片，如 {some_of(found.gone)}"
+        raise UserError(f"{visible(found.root)} 里少了 {lost}。{_SAY_WHERE}")
+    if not found.same_list:
+        print("注意：照片与训练时不同（添过、删过或改过），证书里的准确率未必还是训练时的。", file=sys.stderr)
     true = np.array([run.output_of[row.true] for row in found.rows])
     return HeldOut(found.root, [row.file for row in found.rows], true, found.photos, found.training)
 
@@ -84,7 +86,7 @@ def find_again(kept, images_dir):
         if not (root / name).is_file() or sha256_of(root / name) != sha256
     ]
     if different:
-        shown = "、".join(map(visible, different[:_NAMED]))
+        shown = some_of(different)
         raise UserError(f"{visible(root)} 里有 {len(different)} 张照片不见了或变了，如 {shown}。{_SAY_WHERE}")
     photos = [Photo(str(root / name), "", sha256, sha256) for name, sha256 in sha256_of_name.items()]
     return HeldOut(root, [*sha256_of_name], kept["true"], photos, [])

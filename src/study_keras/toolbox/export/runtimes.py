@@ -8,7 +8,7 @@ import numpy as np
 
 from toolbox.terminal import packages
 from toolbox.terminal.stopwatch import peak_memory_mb
-from toolbox.terminal.tensorflow_start import load_tensorflow, without_native_messages
+from toolbox.terminal.tensorflow_start import load_tensorflow
 from toolbox.terminal.workers import process_pool
 
 FILES = {
@@ -48,18 +48,14 @@ def _saved_model(path):
 
 
 def _litert(path):
-    from toolbox.litert_model import new_interpreter
+    from toolbox.litert_model import LiteRTModel
 
-    with without_native_messages():
-        interpreter = new_interpreter(path.read_bytes())
-    given = interpreter.get_input_details()[0]
-    made = interpreter.get_output_details()[0]  # 只有概率这一个输出
+    model = LiteRTModel(path.read_bytes())
+    ((name, made),) = model.outputs.items()  # 只有概率这一个输出
+    scale, zero = made["quantization"]
 
     def run(pixels):
-        interpreter.set_tensor(given["index"], pixels[None].astype(given["dtype"]))
-        interpreter.invoke()
-        answer = interpreter.get_tensor(made["index"])[0]
-        scale, zero = made["quantization"]
+        answer = model(pixels)[name]
         return (answer.astype(np.float32) - zero) * scale if scale else answer
 
     return run

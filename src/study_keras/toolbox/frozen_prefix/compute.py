@@ -6,8 +6,6 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,12 @@ import numpy as np
 from toolbox.frozen_prefix.engine import choose, fingerprint, new_engine
 from toolbox.frozen_prefix.features import CachedFeatures
 from toolbox.frozen_prefix.options import CACHE_DIR, CACHE_LIMIT_GB
-from toolbox.frozen_prefix.store import PrefixStore
+from toolbox.frozen_prefix.store import ELSEWHERE, PrefixStore
 from toolbox.photos.folder import open_checked
-from toolbox.photos.views import CLEAN, row_key
+from toolbox.photos.views import CLEAN, view_seed
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.progress import Progress
-from toolbox.terminal.workers import cores
+from toolbox.terminal.workers import map_in_threads
 
 DECODING_VERSION = 2  # 改了照片的读法或缩放，就加一：旧的输出不再能用
 
@@ -71,7 +69,9 @@ class FeatureExtractor:
         if missing:
             _check_space(self._root, features.computed * features.store.row_bytes, self._limit_gb)
             with Progress("计算冻结的部分", total=features.computed) as progress:
-                _compute_buckets(features, list(missing), self._engine, progress)
+                compute_bucket = functools.partial(_compute_bucket, features, self._engine, progress)
+                for _ in map_in_threads(compute_bucket, missing):
+                    pass
             features.find(list(missing))
         return features
 
@@ -91,32 +91,12 @@ def _check_space(root, needed, limit_gb):
             "请删掉这个文件夹里不再用的，或调大 --cache-limit。"
         )
     if needed > free:
-        raise UserError(f"{sizes}，而 {root} 所在的磁盘只剩 {free / 1e9:.2f} GB。请用 --cache-dir 换一个磁盘。")
+        raise UserError(f"{sizes}，而 {root} 所在的磁盘只剩 {free / 1e9:.2f} GB。请{ELSEWHERE}。")
 
 
-def _compute_buckets(features, buckets, engine, progress):
-    """每个核一个线程，各自一个桶一个桶地取来算。"""
-    waiting = deque(buckets)
-
-    def work():
-        runner = engine.runner()
-        while True:
-            try:
-                bucket = waiting.popleft()
-            except IndexError:
-                return
-            _compute_bucket(features.store, engine, runner, bucket, features.missing(bucket), progress)
-
-    with ThreadPoolExecutor(cores()) as pool:
-        try:
-            for future in as_completed([pool.submit(work) for _ in range(cores())]):
-                future.result()
-        finally:
-            waiting.clear()  # 出错或 Ctrl-C：各线程写完手上的一桶就停
-
-
-def _compute_bucket(store, engine, runner, bucket, records, progress):
-    """算出一个桶里缺的行，写成一个段文件。records：{键: (照片, 视图)}。"""
+def _compute_bucket(features, engine, progress, bucket):
+    """算出一个桶里缺的行，写成一个段文件。"""
+    store, records = features.store, features.missing(bucket)
     keys = sorted(records, key=lambda key: (records[key][0].sha256, records[key][1].key))  # 同一张照片的视图相邻
     if store.segment(bucket, keys).exists():  # 同时运行的另一个进程刚刚算好
         progress.update(len(keys))
@@ -124,7 +104,7 @@ def _compute_bucket(store, engine, runner, bucket, records, progress):
     with store.writing(bucket, keys) as append:
         pixels = _pixels((records[key] for key in keys), engine.image_size)
         while batch := list(itertools.islice(pixels, engine.batch_size)):
-            append(runner(np.stack(batch)))
+            append(engine.run(np.stack(batch)))
             progress.update(len(batch))
 
 
@@ -133,4 +113,4 @@ def _pixels(records, size):
     for photo, group in itertools.groupby(records, key=lambda record: record[0]):
         image = open_checked(photo, 2 * max(size))
         for _, view in group:
-            yield view.render(image, size, int.from_bytes(row_key(photo, view)[:8], "big"))
+            yield view.render(image, size, view_seed(photo, view))

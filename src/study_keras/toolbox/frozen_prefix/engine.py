@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.frozen_prefix.store import ELSEWHERE
-from toolbox.litert_model import convert_graph, new_interpreter
+from toolbox.litert_model import LiteRTModel, convert_graph
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import write_aside
 from toolbox.terminal.tensorflow_start import without_native_messages
@@ -65,9 +65,9 @@ class KerasEngine:
         image = tf.TensorSpec((None, *prefix.input_shape[1:]), tf.float32)
         self._call = tf.function(lambda images: prefix(images, training=False), input_signature=[image])
 
-    def runner(self):
-        """返回一个函数：uint8 照片 (n, 高, 宽, 3) -> float32 输出 (n, ...)。各线程可以共用。"""
-        return lambda pixels: self._call(_to_input(pixels)).numpy()
+    def run(self, pixels):
+        """uint8 照片 (n, 高, 宽, 3) -> float32 输出 (n, ...)；几个线程可以同时调用。"""
+        return self._call(_to_input(pixels)).numpy()
 
 
 class LiteRTEngine:
@@ -78,12 +78,11 @@ class LiteRTEngine:
     def __init__(self, prefix, folder):
         self.image_size = prefix.input_shape[1:3]
         with without_native_messages():
-            self._content = _kept_conversion(folder) or _convert(prefix, folder)
-            self.runner()  # 第一次建立解释器时 LiteRT 会写一行英文
+            self._model = LiteRTModel(_kept_conversion(folder) or _convert(prefix, folder))
 
-    def runner(self):
-        """返回一个函数：uint8 照片 (1, 高, 宽, 3) -> float32 输出 (1, ...)。每个线程要自己的一个。"""
-        return _interpreter(self._content)
+    def run(self, pixels):
+        """同 KerasEngine.run，一次一张。"""
+        return _run(self._model, pixels)
 
 
 def new_engine(kind, prefix, folder):
@@ -96,18 +95,9 @@ def _to_input(pixels):
     return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _interpreter(content):
-    interpreter = new_interpreter(content)
-    image = interpreter.tensor(interpreter.get_input_details()[0]["index"])
-    output = interpreter.get_output_details()[0]["index"]
-
-    def run(pixels):
-        np.divide(pixels, np.float32(127.5), out=image(), dtype=np.float32)  # 直接写进解释器的输入，不另外复制
-        np.subtract(image(), np.float32(1), out=image())
-        interpreter.invoke()
-        return interpreter.get_tensor(output)
-
-    return run
+def _run(model, pixels):
+    (output,) = model(_to_input(pixels[0])).values()
+    return output[None]
 
 
 def _kept_conversion(folder):
@@ -131,7 +121,7 @@ def _convert(prefix, folder):
     content = convert_graph(prefix)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *prefix.input_shape[1:]), np.uint8)
     expected = prefix(tf.constant(_to_input(pixels)), training=False).numpy()
-    error = np.abs(_interpreter(content)(pixels) - expected).max()
+    error = np.abs(_run(LiteRTModel(content), pixels) - expected).max()
     if not error <= RELATIVE_TOLERANCE * np.abs(expected).max():
         raise UserError(f"转换后的冻结部分与 Keras 的输出相差 {error:.2g}。请用 --engine keras。")
     path = Path(folder) / f"prefix-{_short_hash(content)}.tflite"

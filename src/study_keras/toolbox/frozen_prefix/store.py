@@ -28,7 +28,7 @@ _HEADER = struct.Struct("<8sII")
 _CRC = struct.Struct("<I")
 _KEY_BYTES = 16
 _CHUNK = 1 << 20  # 校验时每次读这么多字节
-ELSEWHERE = "用 --cache-dir 换一个磁盘"
+ELSEWHERE = "用 --cache-dir 换一个磁盘（用了 --no-cache，就用环境变量 TMPDIR 换）"
 
 Place = namedtuple("Place", "file offset")  # 一行在哪个段文件的哪个字节
 
@@ -124,10 +124,10 @@ class PrefixStore:
         order = sorted(range(len(files)), key=lambda i: (files[i], offsets[i]))
         for path, group in itertools.groupby(order, key=files.__getitem__):
             try:
-                with open(path, "rb", buffering=0) as file:
+                with open(path, "rb") as file:
                     for i in group:
                         file.seek(offsets[i])
-                        if not _fill(rows[i], file):
+                        if file.readinto(rows[i].data.cast("B")) < self.row_bytes:
                             raise UserError(f"缓存文件 {path} 在用的时候变短了。{_AGAIN}")
             except FileNotFoundError:
                 raise UserError(f"缓存文件 {path} 在用的时候不见了。{_AGAIN}") from None
@@ -135,17 +135,6 @@ class PrefixStore:
                 why = f"缓存文件 {path} 在用的时候读不了（{error.strerror or error}）"
                 raise UserError(f"{why}。请检查它所在的磁盘，或用 --cache-dir 换一个。") from None
         return rows
-
-
-def _fill(row, file):
-    """从 file 读满 row；文件完了还没有满，返回 False。一次读到的可以比要的少，不等于文件短了。"""
-    rest = row.data.cast("B")
-    while rest:
-        count = file.readinto(rest)
-        if not count:
-            return False
-        rest = rest[count:]
-    return True
 
 
 def _is_intact(path):

@@ -107,7 +107,7 @@ def _group(results, class_names):
 def _group_across_classes(results):
     """不分类别再找一遍：同一个画面、不同的标签。每种内容一行，只用数组，几万张也不过几 MB。"""
     ids, prints = array("q"), bytearray()
-    for number, print_ in results.contents():
+    for number, print_ in results.select("MIN(id), print", "WHERE reason IS NULL GROUP BY sha256 ORDER BY sha256"):
         ids.append(number)
         prints += print_
     prints = np.frombuffer(prints, np.uint8).reshape(-1, FINGERPRINT_BYTES)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
-from toolbox.photos.names import NameCheck
+from toolbox.photos.names import name_troubles
 
 FAR_SMALLER = 0.25  # 一类的张数不到各类中位数的四分之一，算远比别的少
 _TRUNCATED, _MISNAMED, _SMALL = "文件不完整", "名字与内容不符", "很小"  # photos/ 里各句的开头
@@ -76,10 +76,8 @@ def find_all(results, walk, class_names, too_alike, suspicious):
                 yield Finding("misnamed" if note.startswith(_MISNAMED) else "converted", (name,), note)
         for kind, detail in suspicious(*measured):
             yield Finding(kind, (name,), detail)
-    check_name = NameCheck()
-    for (name,) in results.select("name", "ORDER BY name"):
-        for path, trouble in check_name(name):
-            yield Finding("names", (path,), trouble)
+    for path, trouble in name_troubles(name for (name,) in results.select("name", "ORDER BY name")):
+        yield Finding("names", (path,), trouble)
 
 
 def _about_files(results, walk):

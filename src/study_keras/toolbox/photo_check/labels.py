@@ -14,7 +14,7 @@ from toolbox.photos.read import IMAGE_SIZE
 from toolbox.predictor import Predictor
 from toolbox.saved_run import open_run
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 from toolbox.weights.find import find_weights
 
 
@@ -69,6 +69,7 @@ def pooled_features(photos, args):
     Returns:
         CachedFeatures，形状 (张数, 1280)。
     """
+    keras.utils.set_random_seed(0)  # --weights random 也每次相同
     base = keras.applications.MobileNetV2(
         input_shape=(*IMAGE_SIZE, 3), include_top=False, weights=find_weights(args.weights).path
     )
@@ -88,8 +89,8 @@ def model_probabilities(folder, labelled):
     """
     predictor = Predictor(folder)
     known = {label: i for i, label in enumerate(predictor.labels)}
-    if unknown := [visible(name) for name in labelled.class_names if name not in known]:
-        raise UserError(f"这个模型不认识类别 {'、'.join(unknown[:5])}。请用照这些类别训练的模型，或不用 --model。")
+    if unknown := [name for name in labelled.class_names if name not in known]:
+        raise UserError(f"这个模型不认识类别 {some_of(unknown)}。请用照这些类别训练的模型，或不用 --model。")
     answers = predictor.predict_many(labelled.photos, load=checked_pixels)
     columns = [known[name] for name in labelled.class_names]
     probabilities = np.stack([answer.probabilities[columns] for _, answer in answers]).astype(float)

@@ -57,7 +57,8 @@ def set_aside(files, root, aside):
     """把 files（相对路径）移到 aside 下同样的相对路径；文件夹、在别处的（经过链接）的不动，点名。"""
     moves = []
     for name in files:
-        if problem := _cannot_move(root, name):
+        path, problem = safe_path(root, name)
+        if problem := problem or (None if path.is_file() else "不是一个文件"):
             print(f"没有移 {visible(name)}：{problem}")
         else:
             moves.append(Move(LEAVE_OUT, name, name))
@@ -69,6 +70,10 @@ def carry_out(moves, root, aside):
     if not moves:
         print("没有要移的文件。")
         return
+    for move in moves:
+        if problem := safe_path(aside if move.action == LEAVE_OUT else root, move.to)[1]:
+            why = f"{visible(move.file)} 要移到的 {visible(move.to)} {problem}，移过去就撤销不了"
+            raise UserError(f"{why}。请换一个没有链接的去处，或不动它。什么也没有动。")
     for folder in {_target(move, root, aside).parent for move in moves}:
         remove_leftovers(folder)
     log = unused(aside / time.strftime("moves-%Y%m%d-%H%M%S.jsonl"))
@@ -76,7 +81,10 @@ def carry_out(moves, root, aside):
     try:
         with disk_errors(aside, "用 --move-to 换一个地方"), new_journal(log) as file:
             for move in moves:
-                _carry_out(move, root, aside, file)
+                target, base = unused(_target(move, root, aside)), aside if move.action == LEAVE_OUT else root
+                to = target.relative_to(base).as_posix()
+                write_step(file, asdict(Move(move.action, move.file, to)))  # 先记，落到磁盘上，再移
+                transfer(root / move.file, target, move=True)
                 done[move.action] += 1
     finally:  # 中途出错也要说做到了哪里
         left = f"；还有 {len(moves) - done.total()} 个没有动" if done.total() < len(moves) else ""
@@ -84,14 +92,6 @@ def carry_out(moves, root, aside):
         print(f"移走 {done[LEAVE_OUT]} 个到 {visible(aside)}{changed}{left}。")
         if log.exists():
             print(f"日志：{visible(log)}。要移回，请运行 {command('hello_photo_check.py', root, '--undo', log)}")
-
-
-def _carry_out(move, root, aside, log):
-    """记一行，落到磁盘上，再移。"""
-    target = unused(_target(move, root, aside))
-    base = aside if move.action == LEAVE_OUT else root
-    write_step(log, asdict(Move(move.action, move.file, target.relative_to(base).as_posix())))
-    transfer(root / move.file, target, move=True)
 
 
 def undo(log, root):
@@ -112,13 +112,21 @@ def undo(log, root):
         elif not os.path.lexists(source):  # 已经移回，或记了日志还没有移就被杀
             already += os.path.lexists(target)
             stuck += [] if os.path.lexists(target) else [f"{visible(move.file)}（哪里都找不到）"]
-        elif put_back(source, target):
-            back += 1
+        elif problem := _not_put_back(source, target):
+            stuck.append(f"{visible(move.file)}（{problem}）")
         else:
-            stuck.append(f"{visible(move.file)}（原处已有同名的文件）")
+            back += 1
     print(f"移回 {back} 个，本来就在原处的 {already} 个。")
     if stuck:
         raise UserError(f"{len(stuck)} 个没有移回：{'、'.join(stuck[:10])}。请自己看看，别的都已移回。")
+
+
+def _not_put_back(source, target):
+    """把 source 收回 target；收不回就返回为什么，别的照收。"""
+    try:
+        return "" if put_back(source, target) else "原处已有同名的文件"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def safe_path(folder, name):
@@ -151,11 +159,6 @@ def _read_log(log, root):
     if bad := next((problem for problem in problems if problem), None):
         raise UserError(f"日志 {visible(log)} 里有不该有的路径：{bad}。什么也没有动。")
     return moves
-
-
-def _cannot_move(root, name):
-    path, problem = safe_path(root, name)
-    return problem or (None if path.is_file() else "不是一个文件")
 
 
 def _target(move, root, aside):

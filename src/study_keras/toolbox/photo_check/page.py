@@ -36,7 +36,7 @@ def write_page(path, root, sizes, findings):
         largest=max(1, *sizes.values()),
         groups=by_kind(findings),
         kinds=KINDS,
-        pictures=lambda finding: _pictures(root, finding),
+        pictures=lambda finding: [(name, _thumbnail(root / name)) for name in finding.files[:_MOST_SIDE_BY_SIDE]],
         most_pictured=_MOST_PICTURED,
     )
     with disk_errors(path.parent, "用 --page 换一个地方"), written_aside(path) as file:
@@ -44,18 +44,11 @@ def write_page(path, root, sizes, findings):
     print(f"网页：{visible(path)}（{path.stat().st_size / 1e6:.1f} MB）")
 
 
-def _pictures(root, finding):
-    """一处发现的缩略图：依次给出 (名字, data: 网址；不是照片则为 None)。"""
-    for name in finding.files[:_MOST_SIDE_BY_SIDE]:
-        yield name, _thumbnail(root / name)
-
-
 def _thumbnail(path):
+    """缩略图的 data: 网址；不是照片则为 None。"""
     try:
-        image = open_image(path, _SIDE) if path.is_file() else None
+        image = open_image(path, _SIDE)
     except (PhotoError, OSError):
-        return None
-    if image is None:
         return None
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     return data_uri(image)

@@ -13,7 +13,7 @@ from toolbox.terminal.files import temporary_folder
 from toolbox.terminal.locks import one_process_at_a_time
 from toolbox.terminal.text import visible
 
-VERSION = 2  # 改了查什么、怎样量，就加一：旧的结果不再能用
+VERSION = 3  # 改了查什么、怎样量，就加一：旧的结果不再能用
 _TABLE = """
 CREATE TABLE IF NOT EXISTS photos (
     id INTEGER PRIMARY KEY, name BLOB UNIQUE, class INTEGER, part TEXT, size INTEGER, state TEXT,
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS photos (
 _NOTE_FILE = """
 INSERT INTO photos (name, class, part, size, state, seen, checked) VALUES (?, ?, ?, ?, ?, 1, 0)
 ON CONFLICT (name) DO UPDATE SET
-    checked = checked AND reason IS NULL AND state = excluded.state,
+    checked = COALESCE(checked AND reason IS NULL AND state = excluded.state, 0),
     class = excluded.class, part = excluded.part, size = excluded.size, state = excluded.state, seen = 1
 """
 _KEEP = """
@@ -68,10 +68,6 @@ class Results:
         """存下几乎相同的照片的组：[(组里第一张的 SHA-256, 编号), ...]。"""
         self.database.executemany("UPDATE photos SET leader = ? WHERE id = ?", leaders)
         self.database.commit()
-
-    def contents(self):
-        """依次给出每种内容的 (其中一张的编号, 指纹)，顺序固定。"""
-        return self.select("MIN(id), print", "WHERE reason IS NULL GROUP BY sha256 ORDER BY sha256")
 
     def keep_scenes(self, scenes):
         """存下每种内容是第几个画面（几乎相同的是同一个，不分类别）：[(画面, 其中一张的编号), ...]。"""

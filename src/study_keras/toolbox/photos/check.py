@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from contextlib import ExitStack
+from contextlib import nullcontext
 
 from toolbox.photos.formats import FORMAT_OF_SUFFIX, sniff
 from toolbox.photos.near_duplicates import fingerprint
@@ -21,11 +21,10 @@ def check_all(paths):
     """各个文件的 check_photo。文件多时交给工作进程：一张张小图的活一半在 Python 里，线程之间只会互相等。"""
     tasks = [paths[i : i + _PHOTOS_PER_TASK] for i in range(0, len(paths), _PHOTOS_PER_TASK)]
     results = []
-    with Progress("检查照片", total=len(paths)) as progress, ExitStack() as stack:
-        size = sum(map(_size, paths))
-        workers = math.ceil(size / _BYTES_PER_WORKER) if size >= _BYTES_WORTH_A_WORKER else 0
-        run = stack.enter_context(process_pool(workers)).map if workers else map
-        for checked in run(_check_some, tasks):
+    size = sum(map(_size, paths))
+    pool = process_pool(math.ceil(size / _BYTES_PER_WORKER)) if size >= _BYTES_WORTH_A_WORKER else nullcontext()
+    with Progress("检查照片", total=len(paths)) as progress, pool as workers:
+        for checked in (workers.map if workers else map)(_check_some, tasks):
             results += checked
             progress.update(len(checked))
     return results

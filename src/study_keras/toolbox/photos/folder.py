@@ -15,6 +15,7 @@ from toolbox.photos.report import print_report, warnings_about
 from toolbox.photos.views import CLEAN
 from toolbox.photos.walk import Walk
 from toolbox.terminal.errors import UserError
+from toolbox.terminal.files import absolute
 from toolbox.terminal.text import visible
 
 
@@ -80,8 +81,9 @@ def open_folder(images_dir, smallest_class=2, given_split=False):
     class_names, sources = class_folders(root, walk, given_split)
     files = [(path, name, part) for folder, name, part in sources for path in walk.files_below(folder)]
     walk.refuse_bad_names(class_names)
-    results = check_all([path for path, *_ in files])
-    readable, problems = _sorted_out(files, results, walk.problems)
+    checked = list(zip(files, check_all([path for path, *_ in files]), strict=True))
+    readable = [(file, result) for file, result in checked if len(result) > 1]
+    problems = walk.problems + [(file[0], result[0]) for file, result in checked if len(result) == 1]
     _refuse_small_classes(root, class_names, readable, problems, smallest_class)
     photos, too_alike = _grouped(readable)
     notes = {str(file[0]): tuple(map(sys.intern, result[2])) for file, result in readable if result[2]}
@@ -110,16 +112,28 @@ def find_root(images_dir):
     Raises:
         UserError: 不存在，或不是文件夹。
     """
+    root = absolute(images_dir)
     try:
-        root = Path(images_dir).expanduser().resolve()
         os.stat(root)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"照片文件夹 {visible(root)} 不存在。请检查路径。") from None
-    except (OSError, RuntimeError):  # 指回自己的链接：Python 3.13 之前是 resolve 的 RuntimeError
+    except PermissionError:
+        raise UserError(f"没有权限打开 {visible(root)}。请修改它的权限，或换一个文件夹。") from None
+    except OSError:
         raise UserError(f"{visible(images_dir)} 打不开：是指回自己的链接，或路径不对。请检查路径。") from None
     if not root.is_dir():
         raise UserError(f"{visible(root)} 是一个文件，不是文件夹。这里要的是装着各类别子文件夹的文件夹。")
     return root
+
+
+def refuse_among_photos(option, path, images_dir):
+    """选项 option 给的 path 在照片文件夹里，下次就成了一个类别。images_dir：照片文件夹，没有则为 None。
+
+    Raises:
+        UserError
+    """
+    if images_dir and absolute(path).is_relative_to(absolute(images_dir)):
+        raise UserError(f"{option} {visible(path)} 在照片文件夹里，会被当成照片的类别。请换一个文件夹。")
 
 
 def class_folders(root, walk, given_split):
@@ -128,10 +142,13 @@ def class_folders(root, walk, given_split):
     Raises:
         UserError: 少于两个类别，或是分好的几份而没有说照它划分。
     """
-    names = walk.top()
+    names = walk.subfolders(root)
     parts = given.parts_in(root, names, _subfolders)
     if given_split:
-        walk.problems += [(root / name, "不属于给定的划分") for name in names if parts and name not in parts]
+        for name in names if parts else ():
+            if name not in parts:
+                walk.leave(root / name)
+                walk.problems.append((root / name, "不属于给定的划分"))
         names, sources = given.sources(root, parts, walk)
     elif parts:
         given.refuse(root, parts)
@@ -145,7 +162,7 @@ def class_folders(root, walk, given_split):
 
 
 def _subfolders(folder):
-    return Walk(folder).class_names(folder)
+    return Walk(folder).subfolders(folder)
 
 
 def _where_the_classes_are(root):
@@ -154,13 +171,6 @@ def _where_the_classes_are(root):
     if inner:
         return f"是不是该用 {visible(root / inner[0])} ？"
     return "请把每一类照片放进一个以类别命名的子文件夹。"
-
-
-def _sorted_out(files, results, problems):
-    """(能读的 [(文件, 结果), ...], 全部 problems)。"""
-    pairs = list(zip(files, results, strict=True))
-    bad = [(path, result[0]) for (path, *_), result in pairs if len(result) == 1]
-    return [pair for pair in pairs if len(pair[1]) > 1], [*problems, *bad]
 
 
 def _refuse_small_classes(root, class_names, readable, problems, smallest_class):

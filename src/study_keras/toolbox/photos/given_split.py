@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from toolbox.terminal.errors import UserError
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 _PART_OF_FOLDER = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -51,13 +51,13 @@ def sources(root, parts, walk):
     classes = defaultdict(set)
     found = []
     for name, part in parts.items():
-        for class_name in walk.class_names(root / name):
+        for class_name in walk.subfolders(root / name):
             classes[part].add(class_name)
             found.append((root / name / class_name, class_name, part))
     every = set().union(*classes.values())
     missing = sorted(every - classes["train"])
     if missing:
-        raise UserError(f"训练的一份里没有类别 {'、'.join(map(visible, missing[:5]))}。请添上，或不用 --given-split。")
+        raise UserError(f"训练的一份里没有类别 {some_of(missing)}。请添上，或不用 --given-split。")
     return sorted(every), found
 
 

@@ -42,17 +42,3 @@ def flow_from_folder(
     from toolbox.photos.photo_iterator import PhotoIterator  # 要导入 TensorFlow；--help 不必等它
 
     return PhotoIterator(image_generator, photos, labels, folder.class_names, class_mode, batch_size, shuffle, seed)
-
-
-def every_epoch(parts, targets, views, batch_size, seed):
-    """返回两份数据，都是 {部分: PhotoBatches}：(每张照片原样、不打乱, 其中训练的换成打乱、增强的)。
-
-    Args:
-        parts: {"train": [...], ...}，split 的结果。
-        targets: {部分: 标签}。
-        views: 训练照片的各个视图，第一个是原样的。
-    """
-    from toolbox.photos.photo_batches import PhotoBatches
-
-    clean = {part: PhotoBatches(photos, targets[part], views[:1], batch_size) for part, photos in parts.items()}
-    return clean, {**clean, "train": PhotoBatches(parts["train"], targets["train"], views, batch_size, True, seed)}

@@ -24,26 +24,21 @@ def trouble(component):
     return None
 
 
-class NameCheck:
-    """依次看各个相对路径：每个有问题的名字说一次；同一个文件夹里只差大小写（或 Unicode 写法）的也说。
+def name_troubles(paths):
+    """依次给出各个相对路径里有问题的名字，一个说一次：(到它为止的路径, 问题)；同一处只差大小写（或写法）的也说。
 
-    路径要排好序给：同一个文件夹里的挨在一起，于是只需记住眼下这一条路径上各个文件夹里的名字。
+    路径（用 / 分隔）要排好序给：同一个文件夹里的挨在一起，于是只需记住眼下这一条路径上各个文件夹里的名字。
     """
-
-    def __init__(self):
-        self._last = []
-        self._names = []  # 各层：{统一了大小写与写法的名字: 第一次见到的名字}
-
-    def __call__(self, path):
-        """依次给出 path（相对路径，用 / 分隔）里新见到的有问题的名字：(到它为止的路径, 问题)。"""
+    last, seen = [], []  # seen：各层，{统一了大小写与写法的名字: 第一次见到的名字}
+    for path in paths:
         components = path.split("/")
-        same = len(os.path.commonprefix([components, self._last]))
-        self._last = components
-        del self._names[same + 1 :]
+        same = len(os.path.commonprefix([components, last]))
+        last = components
+        del seen[same + 1 :]
         for depth in range(same, len(components)):
-            self._names += [{}] * (depth == len(self._names))
+            seen += [{}] * (depth == len(seen))
             name, here = components[depth], "/".join(components[: depth + 1])
-            first = self._names[depth].setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            first = seen[depth].setdefault(unicodedata.normalize("NFC", name).casefold(), name)
             if reason := trouble(name):
                 yield here, reason
             if first != name:

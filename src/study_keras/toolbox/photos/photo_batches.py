@@ -1,4 +1,4 @@
-"""经典做法的数据：每一轮都重新读照片、重新增强，交给完整的模型；由 iterator.every_epoch 建立。"""
+"""经典做法的数据：每一轮都重新读照片、重新增强，交给完整的模型，见第 3 课的 --end-to-end。"""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from toolbox.photos.folder import open_checked
 from toolbox.photos.read import IMAGE_SIZE
-from toolbox.photos.views import View, row_key
+from toolbox.photos.views import View, view_seed
 from toolbox.terminal.workers import cores
 
 
@@ -45,7 +45,7 @@ class PhotoBatches(keras.utils.PyDataset):
     def _render(self, photo, view):
         fresh = View(f"{view.key} {self._seed} {self._epoch}", view.render)
         image = open_checked(photo)
-        return view.render(image, IMAGE_SIZE, int.from_bytes(row_key(photo, fresh)[:8], "big"))
+        return view.render(image, IMAGE_SIZE, view_seed(photo, fresh))
 
     def on_epoch_end(self):
         self._epoch += 1

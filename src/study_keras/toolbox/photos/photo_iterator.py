@@ -3,9 +3,7 @@
 import numpy as np
 from tensorflow.keras.preprocessing.image import Iterator  # ImageDataGenerator 各迭代器的公共基类
 
-from toolbox.photos.folder import open_checked
-from toolbox.photos.read import IMAGE_SIZE
-from toolbox.photos.views import CLEAN
+from toolbox.photos.folder import checked_pixels
 from toolbox.terminal.errors import UserError
 
 
@@ -48,7 +46,6 @@ class PhotoIterator(Iterator):
         return images, self._targets(self.classes[index_array])
 
     def _image(self, photo):
-        image = open_checked(photo, 2 * max(IMAGE_SIZE))
-        pixels = CLEAN.render(image, IMAGE_SIZE, seed=0).astype(np.float32)
+        pixels = checked_pixels(photo).astype(np.float32)
         pixels = self.image_generator.apply_transform(pixels, self.image_generator.get_random_transform(pixels.shape))
         return self.image_generator.standardize(pixels)

@@ -22,6 +22,7 @@ _MOST_RESULT_BYTES = 16_000_000  # 更大的先缩小到这么多字节再转换
 _COPIES = {"WEBP": 4, "AVIF": 2.8, "HEIF": 4, "JPEG2000": 5}  # 这些解码器连同像素用的内存：约是像素的几倍（测得）
 _MANY_ZEROS = 72  # 其中 8 个是 formats.jpeg_without_end 补的
 _ORIENTATION = 0x0112
+_TURNED = "按 EXIF 转正了"
 _UPRIGHT = {  # EXIF 的方向 → 转正的变换
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -149,7 +150,10 @@ def _reduce_jpeg_2000(image, shortest_side):
 
 def _finish(image, shortest_side, notes, png_depth=8):
     """读出像素，转成 RGB，转正。"""
-    image.load()
+    turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT
+    image.load()  # TIFF 在这里就由 Pillow 转正了
+    if turned:
+        notes.append(_TURNED)
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append("有好几帧或好几页，只用第一帧")
     orientation = _orientation(image)
@@ -230,7 +234,7 @@ def _orientation(image):
 def _turned(image, orientation, notes):
     if orientation not in _UPRIGHT:
         return image
-    notes.append("按 EXIF 转正了")
+    notes.append(_TURNED)
     return image.transpose(_UPRIGHT[orientation])
 
 

@@ -48,13 +48,17 @@ def _given(photos, shares, seed):
     """照给定的划分；要的部分没有给，就从给定的训练里分。"""
     given = {photo.part for photo in photos}
     wanted = {part: share if part not in given else 0 for part, share in shares.items()}
-    for part in sorted(given & {"train", *(part for part, share in shares.items() if share > 0)}):
+    for part in sorted({"train", *(part for part, share in shares.items() if share > 0 and part in given)}):
         have = {photo.class_name for photo in photos if photo.part == part}
         if lacking := sorted({photo.class_name for photo in photos} - have):
             raise UserError(
-                f"给定的划分里，{PART_NAMES[part]}没有类别 {visible(lacking[0])} 的照片。请给它添上，或不用给定的划分。"
+                f"给定的划分里，{PART_NAMES[part]}没有类别 {visible(lacking[0])} 能用的照片（几份里都有的不算训练的）。"
+                "请给它添上，或不用给定的划分。"
             )
     part_of = {id(photo): photo.part for photo in photos}
+    for part, share in wanted.items():
+        if share > 0:
+            print(f"注意：给定的划分里没有能用的{PART_NAMES[part]}照片，从给定的训练里分出 {share:.0%}。")
     if any(wanted.values()):
         training = [photo for photo in photos if photo.part == "train"]
         part_of_group = _part_of_groups(training, wanted, seed)
@@ -68,7 +72,9 @@ def _part_of_groups(photos, shares, seed):
     sizes = defaultdict(Counter)  # {group: {类别: 张数}}
     for photo in photos:
         sizes[photo.group][photo.class_name] += 1
-    sizes = {group: sizes[group] for group in sorted(sizes, key=lambda group: _position(group, seed))}
+    # 位置看上去随机，但只由 group 与 seed 决定
+    order = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
+    sizes = {group: sizes[group] for group in order}
     _refuse_few(sizes, len(held_out) + 1)
     totals = sum(sizes.values(), Counter())
     quotas = {}
@@ -77,11 +83,6 @@ def _part_of_groups(photos, shares, seed):
             quotas[name, part] = max(1, int(shares[part] * count + 0.5 + 1e-9))
         quotas[name, "train"] = count - sum(quotas[name, part] for part in held_out)
     return repaired(_by_position(sizes, held_out, shares, quotas), sizes, [*held_out, "train"], quotas)
-
-
-def _position(group, seed):
-    """看上去随机，但只由 group 与 seed 决定。"""
-    return hashlib.sha256(f"{seed}:{group}".encode()).digest()
 
 
 def _refuse_few(sizes, parts):

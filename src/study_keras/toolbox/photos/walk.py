@@ -9,7 +9,7 @@ from pathlib import Path
 from toolbox.photos.formats import FORMAT_OF_SUFFIX, RAW_SUFFIXES
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.foreign_files import SYSTEM_FILES
-from toolbox.terminal.text import breaks_a_line, visible
+from toolbox.terminal.text import breaks_a_line, some_of, visible
 
 _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来的
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle", "lost+found"),
@@ -35,9 +35,9 @@ class Walk:
         self._entered = set()
         self._bad_names = []
 
-    def top(self):
-        """最上一层的子文件夹的名字，排好序；放在这一层的照片记入 problems。"""
-        folders, files = self._entries(self.root)
+    def subfolders(self, folder):
+        """folder 下面的子文件夹的名字，排好序；散落的照片记入 problems。最上一层与 train/、val/ 这一层都用它。"""
+        folders, files = self._entries(folder)
         for path in files:
             if path.suffix.lower() in FORMAT_OF_SUFFIX or path.suffix.lower() in RAW_SUFFIXES:
                 self.problems.append((path, "放在类别文件夹之外，不知道属于哪一类"))
@@ -45,11 +45,10 @@ class Walk:
                 self.ignored[path.name] += 1
         return [path.name for path in folders]
 
-    def class_names(self, folder):
-        """folder 下面的子文件夹的名字；散落的文件记入 problems。用于 train/、val/ 这一层。"""
-        folders, files = self._entries(folder)
-        self.problems += [(path, "放在类别文件夹之外，不知道属于哪一类") for path in files]
-        return [path.name for path in folders]
+    def leave(self, folder):
+        """不进去的子文件夹：它若是链接，指向的地方还可以从别处进去。"""
+        self._entered.discard(os.path.realpath(folder))
+        self.followed = [path for path in self.followed if path != folder]
 
     def files_below(self, folder):
         """folder 下（含各层子文件夹）的全部文件，顺序固定。"""
@@ -67,9 +66,8 @@ class Walk:
         bad = [name for name in class_names if breaks_a_line(name)]
         bad += [path.relative_to(self.root).as_posix() for path in self._bad_names]
         if bad:
-            shown = "、".join(visible(name) for name in bad[:5]) + (f" 等 {len(bad)} 个" if len(bad) > 5 else "")
             raise UserError(
-                f"这些名字里有换行、控制符，或不是 UTF-8（多半是旧压缩包里的 GBK）：{shown}。"
+                f"这些名字里有换行、控制符，或不是 UTF-8（多半是旧压缩包里的 GBK）：{some_of(bad)}。"
                 "写进结果会读不回来，请先改名。GBK 的名字可以用 convmv -f gbk -t utf8 -r --notest 文件夹 改正。"
             )
         for name in class_names:
@@ -98,7 +96,9 @@ class Walk:
                 folders += [path] if self._may_enter(path, linked) else []
             elif not stat.S_ISREG(mode):
                 self.problems.append((path, "不是普通文件（是管道、设备之类）"))
-            elif not entry.is_symlink() or self._may_use(path):
+            elif entry.is_symlink() and self._is_inside(os.path.realpath(path)):
+                self.problems.append((path, "链接指向这个照片文件夹里的另一张照片，那一张已经算过"))
+            else:
                 files.append(path)
                 if breaks_a_line(entry.name):
                     self._bad_names.append(path)
@@ -130,12 +130,7 @@ class Walk:
             return False
         if is_link:
             self.followed.append(path)
-        return True
-
-    def _may_use(self, path):
-        if self._is_inside(os.path.realpath(path)):
-            self.problems.append((path, "链接指向这个照片文件夹里的另一张照片，那一张已经算过"))
-            return False
+            self._entered.add(real)  # 同一处的另一个链接就不再进去
         return True
 
     def _is_inside(self, real):

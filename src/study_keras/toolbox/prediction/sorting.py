@@ -1,12 +1,13 @@
 """把照片按认出的类别整理进各个文件夹，记下每一步，可以撤销。从不覆盖已有的文件；中途被杀也不丢一张照片。"""
 
 import errno
+import functools
 import itertools
 import os
 import re
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from toolbox.photos.names import trouble
@@ -16,8 +17,8 @@ from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, sha256_of
 from toolbox.terminal.journal import new_journal, read_journal, write_step
 from toolbox.terminal.leftovers import remove_leftovers
-from toolbox.terminal.text import visible
-from toolbox.terminal.transfer import put_back, transfer
+from toolbox.terminal.text import some_of, visible
+from toolbox.terminal.transfer import put_back, remove, transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 _LONGEST_NAME = 255  # 字节；各个文件系统都容得下
@@ -44,9 +45,9 @@ def sorting_into(folder, labels, move):
                 try:
                     sorter.put(source.path, answer)
                 except OSError as error:
-                    if not (_is_about_the_name(error) and source.path.exists() and sorter.folder.is_dir()):
+                    problem = _problem_of_one(error, source, sorter)
+                    if problem is None:
                         raise
-                    problem = "那里的磁盘不容许这个名字"
         if problem:
             print(f"没有整理：{visible(source.file)}：{problem}", file=sys.stderr)
 
@@ -54,15 +55,24 @@ def sorting_into(folder, labels, move):
         yield put
     finally:
         sorter.close()
+        if sorter.same:
+            print(f"{sorter.same} 张在那里已有同样的，没有再复制", file=sys.stderr)
         if sorter.log:
             again = command("hello_predict.py", "--undo", sorter.log)
             print(f"整理了 {sorter.count} 张；要撤销，请运行 {again}", file=sys.stderr)
 
 
-def _is_about_the_name(error):
-    """exFAT 的名字里不能有冒号，等等。Windows 把认不得的错误都算作 EINVAL，那里另看它自己的编号：123 是名字不对。"""
+def _problem_of_one(error, source, sorter):
+    """只影响这一张的出错，说成几个字；不是就返回 None。
+
+    exFAT 的名字里不能有冒号，等等。Windows 把认不得的错误都算作 EINVAL，那里另看它自己的编号：123 是名字不对。
+    """
     about_names = errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG
-    return error.errno in about_names and getattr(error, "winerror", None) in (None, 123)
+    if error.errno in about_names and getattr(error, "winerror", None) in (None, 123):
+        return "那里的磁盘不容许这个名字" if source.path.exists() and sorter.folder.is_dir() else None
+    if isinstance(error, PermissionError) and str(error.filename) == str(absolute(source.path)):
+        return "正被别的程序开着，或不让删"
+    return None
 
 
 def _why_not(source, move):
@@ -87,27 +97,36 @@ class Sorter:
         self.folder, self._move = absolute(folder), move
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"--sort-into {visible(self.folder)} 是一个文件。请换一个文件夹。")
-        self._names = _folder_names([*labels, NONE_OF_THESE])
+        self._names = dict(zip([*labels, None], _folder_names([*labels, NONE_OF_THESE]), strict=True))
         for name in self._names.values():
             remove_leftovers(self.folder / name)
-        self.log, self._file, self.count = None, None, 0
+        self.log, self._file, self.count, self.same = None, None, 0, 0
+        self._sha256 = functools.lru_cache(10_000)(lambda path, changed: sha256_of(path))  # 同名的多时，不必一遍遍地算
 
     def put(self, path, answer):
-        """整理一张：path 放进 answer（类别的名字，或都不像）的文件夹。已有相同的（同名、同内容）就不再复制。"""
-        path = absolute(path)
-        sha256 = sha256_of(path)
-        for target in _free_names(self.folder / self._names[answer], path):
-            if target.exists():
-                if target.samefile(path):  # 已经在它该在的地方
+        """整理一张：path 放进 answer（类别的名字，都不像是 None）的文件夹。已有相同的（同名、同内容）就不再复制。"""
+        name, path = Path(path), absolute(path)
+        sha256, size = sha256_of(path), path.stat().st_size
+        for target in _free_names(self.folder / self._names[answer], name):
+            moved = False
+            if os.path.lexists(target):
+                if absolute(target) == path or _is_the_only_name(target, path):  # 已经在它该在的地方
                     return
-                if not self._move and target.is_file() and sha256_of(target) == sha256:
+                same = target.is_file() and target.stat().st_size == size
+                same = same and self._sha256(target, target.stat().st_mtime_ns) == sha256
+                if same and not self._move:
+                    self.same += 1
                     return
-                continue
+                moved = same and target.samefile(path)  # 移动到一半被杀：同一个文件的两个名字，只差删掉旧的
+                if not moved:
+                    continue
             self._write_down(path, target, sha256)
             try:
-                transfer(path, target, self._move)
-            except FileExistsError:  # 别的程序刚刚放进来一个同名的
-                continue
+                remove(path) if moved else transfer(path, target, self._move)
+            except FileExistsError:
+                if not os.path.lexists(target):  # 不是同名的：类别的文件夹那里有一个文件
+                    raise
+                continue  # 别的程序刚刚放进来一个同名的
             self.count += 1
             return
 
@@ -124,15 +143,21 @@ class Sorter:
             self._file.close()
 
 
+def _is_the_only_name(target, path):
+    """target 与 path 是不是同一个文件惟一的名字的两种写法（大小写不分的磁盘，挂载了两处）：删掉一个就没有了。"""
+    same = target.exists() and target.samefile(path)
+    return same and (path.stat().st_nlink == 1 or target.parent.samefile(path.parent))
+
+
 def _folder_names(labels):
-    """{类别: 文件夹的名字}。类别名来自模型文件夹，不能让它指到别处去；处理之后重名的加编号。"""
-    names = {}
+    """各个类别的文件夹的名字。类别名来自模型文件夹，不能让它指到别处去；处理之后重名的加编号。"""
+    names = []
     for label in labels:
         name = _FORBIDDEN.sub("_", label) or "_"
         name = f"_{name}" if trouble(name) or name.startswith(".") else name
-        taken = {other.casefold() for other in names.values()}
+        taken = {other.casefold() for other in names}
         numbered = (f"{name}_{number}" for number in itertools.count(2))
-        names[label] = next(each for each in itertools.chain([name], numbered) if each.casefold() not in taken)
+        names.append(next(each for each in itertools.chain([name], numbered) if each.casefold() not in taken))
     return names
 
 
@@ -145,28 +170,17 @@ def _free_names(folder, path):
         yield folder / (stem + ending)
 
 
-def report_undo(log):
-    """撤销一次整理，说出结果。
+def undo(log):
+    """撤销一次整理，说出结果：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的、原处没有了的复制品，都不动。
 
     Raises:
         UserError: 不是整理记录，或有收不回的。
     """
-    said, kept = undo(log)
-    for reason in kept:
-        print(f"没有动：{visible(reason)}", file=sys.stderr)
-    print("，".join(said) + "。")
-    if kept:
-        raise UserError(f"{len(kept)} 个没有收回，原因见上。处理之后可以再撤销一次，收回过的不受影响。")
-
-
-def undo(log):
-    """撤销一次整理：复制来的删掉，移动的放回原处；内容变了的、原处已有别的文件的、原处没有了的复制品，都不动。返回要说的几句话。
-
-    Raises:
-        UserError: 不是整理记录。
-    """
     log = absolute(log)
     entries, torn = _read_log(log)
+    folders = {(log.parent / entry["to"]).parent for entry in entries}
+    for folder in folders:
+        remove_leftovers(folder)
     undone, gone, lost, kept = 0, 0, [], []
     for entry in reversed(entries):
         source, target = Path(entry["from"]), log.parent / entry["to"]
@@ -179,25 +193,29 @@ def undo(log):
             kept.append(f"{entry['to']}：{reason}")
         else:
             undone += 1
-    for folder in {log.parent / entry["to"] for entry in entries}:
-        try:
-            folder.parent.rmdir()  # 只删得掉空的
-        except OSError:
-            pass
+    for folder in folders:
+        with suppress(OSError):
+            if os.path.realpath(folder) == str(folder):  # 读者自己建的链接不删：Windows 上，指向的不空也删得掉
+                folder.rmdir()  # 只删得掉空的
     said = [f"撤销了 {undone} 个"]
     said += [f"{gone} 个已不在（没有做成，或撤销过、移走了）"] if gone else []
-    shown = "、".join(map(visible, lost[:5])) + (f" 等 {len(lost)} 个" if len(lost) > 5 else "")
-    said += [f"其中 {shown} 也不在原处"] if lost else []
+    said += [f"其中 {some_of(lost)} 也不在原处"] if lost else []
     said += ["记录的最后一行没有写完，那一个没有动手"] if torn else []
-    if not kept:
-        os.replace(log, log.with_name(f"{log.stem}{UNDONE}{log.suffix}"))
-    return said, kept
+    for reason in kept:
+        print(f"没有动：{visible(reason)}", file=sys.stderr)
+    print("，".join(said) + "。")
+    if kept:
+        raise UserError(f"{len(kept)} 个没有收回，原因见上。处理之后可以再撤销一次，收回过的不受影响。")
+    os.replace(log, log.with_name(f"{log.stem}{UNDONE}{log.suffix}"))
 
 
 def _take_back(source, target, entry):
     """收回一个；不能收回就返回为什么。"""
-    if (entry["moved"] or source.is_file()) and put_back(target, source):
-        return ""
+    try:
+        if (entry["moved"] or source.is_file()) and put_back(target, source):
+            return ""
+    except OSError as error:  # 原处的磁盘不在，不让写；别的照收
+        return f"原处 {source} {error.strerror or error}"
     return f"原处 {source} {'已有别的文件' if entry['moved'] else '没有同样的一份了，这一份留着'}"
 
 
@@ -209,12 +227,18 @@ def _read_log(log):
     try:
         entries, torn = read_journal(log)
         for entry in entries:
-            inside = Path(log.parent, entry["to"]).resolve().is_relative_to(log.parent)
+            inside = _is_in_a_class_folder(entry["to"])
             if not inside or not isinstance(entry["from"], str) or not isinstance(entry["sha256"], str):
                 raise ValueError(entry)
             entry["moved"] = bool(entry["moved"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise wrong from None
     if not entries:
         raise wrong
     return entries, torn
+
+
+def _is_in_a_class_folder(to):
+    """记录里的新处是不是 类别/名字：看文字，不看类别的文件夹是不是指向别处的链接。"""
+    parts = to.split("/") if isinstance(to, str) else []
+    return len(parts) == 2 and not {"", ".", ".."} & set(parts) and not (os.name == "nt" and set(to) & set("\\:"))

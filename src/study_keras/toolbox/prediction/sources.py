@@ -17,7 +17,7 @@ from toolbox.photos.walk import Walk
 from toolbox.prediction.fetch import fetch
 from toolbox.terminal.files import absolute
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)  # 一个字母的是 Windows 的盘符
 _UNREACHABLE = {errno.ENAMETOOLONG: "名字太长", errno.EACCES: "没有权限看它所在的文件夹"}
 PHOTO_SUFFIXES = FORMAT_OF_SUFFIX.keys() | RAW_SUFFIXES
 
@@ -61,6 +61,12 @@ def _outermost(names):
     """去掉已在别的文件夹之下的：** 既给出文件夹，又给出里面的文件，不能算两次。"""
     folders = {Path(name) for name in names if os.path.isdir(name)}
     return [name for name in names if folders.isdisjoint(Path(name).parents)]
+
+
+def is_mistyped_folder(text):
+    """text 像一个文件夹，却没有这样的东西：多半是写错了的模型文件夹。"""
+    path = Path(os.path.expanduser(text))
+    return not (path.suffix or text == "-" or glob.has_magic(text) or _ADDRESS.match(text) or os.path.lexists(path))
 
 
 def is_linked(path):

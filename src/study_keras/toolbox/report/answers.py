@@ -6,7 +6,6 @@ import numpy as np
 
 from toolbox.held_out import HeldOut, without_changed
 from toolbox.none_of_these import best_temperature
-from toolbox.report import metrics
 from toolbox.report.network import cache_options
 
 
@@ -58,7 +57,7 @@ def answer(network, run, held_out):
     cache = cache_options(run.settings)
     every = network.features([*held_out.photos, *held_out.training], cache)
     features, training = every[: len(held_out.photos)], every[len(held_out.photos) :]
-    outputs = metrics.softmax(network.scores(features))
+    outputs = network.probabilities(features)
     index = {name: i for i, name in enumerate(run.class_names)}
     output = run.output_of
     predicted = np.array([output[row.predicted] for row in held_out.rows])

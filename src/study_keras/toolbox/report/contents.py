@@ -7,7 +7,7 @@ import numpy as np
 from toolbox import none_of_these
 from toolbox.report import metrics
 from toolbox.report.answers import Answers
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 MOST_MISTAKES = 12
 MOST_RIGHT = 12
@@ -130,8 +130,7 @@ def summarize(run, studied, held_out, target, stage):
     print("没有参加训练的 {photos} 张照片，准确率 {share:.3f}（95% 区间 {low:.3f} 至 {high:.3f}）".format(**accuracy))
     for what, names in (("不在了", held_out.gone), ("内容改过", held_out.changed)):
         if names:
-            more = " 等" if len(names) > 5 else ""
-            print(f"{what}的照片 {len(names)} 张，报告里没有：{'、'.join(map(visible, names[:5]))}{more}")
+            print(f"{what}的照片 {len(names)} 张，报告里没有：{some_of(names)}")
     if held_out.why:
         print(f"找不到照片：{held_out.why}要看照片，请用 --images-dir 指出它们现在在哪里。")
     if studied:

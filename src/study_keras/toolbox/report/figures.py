@@ -1,5 +1,6 @@
 """报告里由 matplotlib 画的图：一份 PNG 存成文件，一份 SVG 放进网页，跟着网页的明暗变色。"""
 
+import colorsys
 import io
 import re
 
@@ -8,6 +9,16 @@ import numpy as np
 INK = "#20303c"  # 文字与坐标轴；SVG 里换成 currentColor
 BLUE, ORANGE = "#3f87c9", "#e0873a"  # 深色与浅色的底上都看得清
 COLOURS = ["#3f87c9", "#e0873a", "#46a05a", "#d1495b", "#8d6bc0", "#9a6b4f", "#d873b6", "#7f8790", "#b5a42c", "#2fa9b5"]
+
+_MOST_IN_LEGEND = 60
+
+
+def colours(count):
+    """count 个类别的颜色，各不相同：十个以内是 COLOURS，再多就按色相分开，相邻的深浅也不同。"""
+    if count <= len(COLOURS):
+        return COLOURS[:count]
+    shades = (colorsys.hsv_to_rgb(k / count, 0.75, 0.9 - 0.3 * (k % 2)) for k in range(count))
+    return ["#" + "".join(f"{round(255 * value):02x}" for value in shade) for shade in shades]
 
 
 def new_figure(width, height, columns=1):
@@ -103,13 +114,15 @@ def draw_map(points, images, classes, names, path):
 
     width, height = 1500, 1000
     canvas = Image.new("RGB", (width, height), "white")
+    colour = colours(len(names))
     for (x, y), image, k in zip(points, images, classes, strict=True):
-        framed = ImageOps.expand(image, 3, COLOURS[k % len(COLOURS)])
+        framed = ImageOps.expand(image, 3, colour[k])
         canvas.paste(framed, (int(x * (width - framed.width)), int(y * (height - framed.height))))
     plt, figure, (axis,) = new_figure(10, 7.2)
     axis.imshow(canvas)
     axis.axis("off")
-    for k, name in enumerate(names):
-        axis.plot([], [], "s", color=COLOURS[k % len(COLOURS)], label=name)
-    figure.legend(loc="outside lower center", ncols=6, frameon=False)
+    if len(names) <= _MOST_IN_LEGEND:  # 再多就盖住了图；网页里另有一份
+        for name, each in zip(names, colour, strict=True):
+            axis.plot([], [], "s", color=each, label=name)
+        figure.legend(loc="outside lower center", ncols=6, frameon=False)
     save(plt, figure, path)

@@ -58,12 +58,6 @@ def per_class(matrix):
     return rows
 
 
-def softmax(scores):
-    """各类的得分 (n, 类别数) -> 概率，float64。"""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True).astype(np.float64))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def reliability(confidence, right):
     """可靠性图的各格：[{"photos", "confidence", "accuracy", "low", "high"}]，空的格略去。
 

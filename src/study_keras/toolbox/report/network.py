@@ -24,14 +24,13 @@ class Network:
     """
 
     def __init__(self, model):
-        image, steps, _ = trace(model)
+        image, steps, probabilities = trace(model)
         feature_map, pooled, last_layer, last_input = _landmarks(steps)
-        scores = _without_softmax(last_layer)(last_input)
         self.image_size = model.input_shape[1:3]
         self.to_map = keras.Model(image, feature_map)
-        self.head = keras.Model(feature_map, scores)
+        self.head = keras.Model(feature_map, _without_softmax(last_layer)(last_input))
         self._to_pooled = keras.Model(image, pooled)
-        self._from_pooled = keras.Model(pooled, scores)
+        self._from_pooled = keras.Model(pooled, probabilities)
 
     def features(self, photos, cache):
         """每张照片池化的特征，float32 (n, d)；算过的在缓存里，不再算。
@@ -46,8 +45,8 @@ class Network:
         cached = frozen_prefix.compute(self._to_pooled, photos, **cache)
         return cached[np.arange(len(photos))]
 
-    def scores(self, features):
-        """池化的特征 (n, d) -> 各类的得分 (n, 输出数)。"""
+    def probabilities(self, features):
+        """池化的特征 (n, d) -> 各个输出的概率 (n, 输出数)。"""
         return np.asarray(self._from_pooled(features))
 
     def feature_maps(self, photos):

@@ -46,7 +46,7 @@ def render(view):
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"visible": visible, "percent": _percent}
+    environment.filters |= {"visible": visible, "percent": lambda share: f"{100 * share:.1f}".removesuffix(".0") + "%"}
     body = environment.get_template("body.html").render(view)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     style = (_HERE / "page.css").read_text(encoding="utf-8") + _font_face(body + script)
@@ -54,11 +54,6 @@ def render(view):
     parts = {name: jinja2.utils.markupsafe.Markup(part) for name, part in parts.items()}
     hashes = {"style_hash": _csp_hash(style), "script_hash": _csp_hash(script)}
     return environment.get_template("page.html").render(title=view["title"], **parts, **hashes)
-
-
-def _percent(share):
-    """0.934 -> 93.4%；整的不写小数。"""
-    return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
 def _csp_hash(text):

@@ -2,13 +2,12 @@
 
 import base64
 import io
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from toolbox.photos.folder import open_checked
-from toolbox.terminal.workers import cores
+from toolbox.terminal.workers import map_in_threads
 
 LARGE, SMALL = 260, 48  # 像素：看得清的缩略图的长边；二维图上的小方块
 
@@ -30,8 +29,7 @@ def thumbnails(photos, large=()):
             big.thumbnail((LARGE, LARGE), Image.Resampling.BILINEAR)
         return big, ImageOps.fit(image, (SMALL, SMALL)) if photo.file in wanted_small else None
 
-    with ThreadPoolExecutor(cores()) as pool:
-        shrunk = dict(zip((photo.file for photo in every), pool.map(shrink, every), strict=True))
+    shrunk = dict(zip([photo.file for photo in every], map_in_threads(shrink, every), strict=True))
     small = {file: pair[1] for file, pair in shrunk.items() if pair[1]}
     return small, {file: pair[0] for file, pair in shrunk.items() if pair[0]}
 

@@ -38,7 +38,10 @@ def build(run, held_out, studied, folder):
     given_split = ["--given-split"] if run.settings.get("given_split") else []
     view["apply"] = [quoted(view["folder"]), *given_split, "--apply", "photo_changes.json", "--move-to", "moved_photos"]
     view["page_key"] = f"{run.folder.name} {run.settings.get('photos_sha256', '')}"
-    view["colours"] = [figures.COLOURS[k % len(figures.COLOURS)] for k in range(len(numbers["names"]))]
+    tested = [k for k, row in enumerate(numbers["classes"]) if row["photos"]]  # 没有照片的（只被认成过）不比
+    view["weakest"] = min(tested, key=lambda k: numbers["classes"][k]["f1"][0])
+    view["tested"] = len(tested)
+    view["colours"] = figures.colours(len(numbers["names"]))
     if studied:
         view["studied"] = _studied(studied, run, folder)
     return view

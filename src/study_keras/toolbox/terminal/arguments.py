@@ -1,6 +1,7 @@
 """命令行选项：中文帮助（注明默认值），出错时只有一行中文，退出码 2。"""
 
 import argparse
+import itertools
 import os
 import re
 import sys
@@ -23,17 +24,11 @@ _ARGPARSE_CHINESE = {
     "argument %(argument_name)s: %(message)s": "选项 %(argument_name)s：%(message)s",
     "unrecognized arguments: %s": "不认识的选项或参数：%s",
     "the following arguments are required: %s": "缺少必需的参数：%s",
-    "one of the arguments %s is required": "下列选项必须给出一个：%s",
     "not allowed with argument %s": "不能与 %s 同时使用",
     "ignored explicit argument %r": "不接受取值 %r",
     "expected one argument": "后面要跟一个值",
-    "expected at most one argument": "后面最多跟一个值",
     "expected at least one argument": "后面至少要跟一个值",
-    "expected %s argument": "后面要跟 %s 个值",
-    "expected %s arguments": "后面要跟 %s 个值",
-    "invalid %(type)s value: %(value)r": "值 %(value)r 不能当作 %(type)s",
     "invalid choice: %(value)r (choose from %(choices)s)": "没有 %(value)r 这个选择，可选：%(choices)s",
-    "ambiguous option: %(option)s could match %(matches)s": "%(option)s 可能是 %(matches)s 中的任何一个，请写全",
 }
 
 
@@ -71,9 +66,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self._alternatives.append(options)
 
     def parse_known_args(self, args=None, namespace=None):
-        for argument in sys.argv[1:] if args is None else args:
-            if re.fullmatch(r"--[\w-]+=--", str(argument)):  # argparse 会把这个值丢掉，留下一个空列表
-                self.error(f"选项 {argument[:-3]}：值不能是 --")
+        self._refuse_empty(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         for options in self._alternatives:
             names = [(option, option.strip("-").replace("-", "_")) for option in options]
@@ -85,10 +78,20 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_mixed_args(self, args, positional):
         """同 parse_args，但选项可以写在位置参数之间；-- 之后的都归 positional（nargs="*" 的那一个）。"""
         args = sys.argv[1:] if args is None else args
+        self._refuse_empty(args)  # 新的 Python 里 parse_intermixed_args 不经过 parse_known_args
         end = args.index("--") if "--" in args else len(args)
         found = self.parse_intermixed_args(args[:end])
         setattr(found, positional, [*getattr(found, positional), *args[end + 1 :]])
         return found
+
+    def _refuse_empty(self, args):
+        """空的参数会被当作眼下的文件夹，或当作没有给；--name=-- 的值会被 argparse 丢掉，留下一个空列表。"""
+        for before, argument in itertools.pairwise(["", *args]):
+            if re.fullmatch(r"--[\w-]+=--", argument):
+                self.error(f"选项 {argument[:-3]}：值不能是 --")
+            if argument == "" or re.fullmatch(r"--[\w-]+=", argument):
+                name = argument[:-1] or (before if re.match("--.", before) else "有一个参数")
+                self.error(f"{name} 是空的，多半是变量没有设")
 
     def error(self, message):
         print(f"错误：{visible(message)}。用 --help 查看全部选项。", file=sys.stderr)
@@ -112,22 +115,17 @@ def seed(text):
 
 def positive_float(text):
     """argparse 的 type：大于 0 的数；小得、大得单精度浮点装不下或没有意义的不要。"""
-    value = _number(text, float, 0)
-    if value < _SMALLEST:
-        raise argparse.ArgumentTypeError(f"要大于 0（至少 {_SMALLEST:g}），给的是 {_shown(text)}")
-    return value
+    return _number(text, float, _SMALLEST)
 
 
 def fraction(text):
     """argparse 的 type：0 至 0.5 的比例。"""
-    value = _number(text, float, 0)
-    if value > 0.5:
-        raise argparse.ArgumentTypeError(f"要在 0 与 0.5 之间，给的是 {_shown(text)}")
-    return value
+    return _number(text, float, 0, 0.5)
 
 
 def text_file(text):
     """argparse 的 type：要写的文件（Path）。已有的别的东西不能被它换掉：文件夹、设备；照片的名字多半是漏写了文件名。"""
+    text = os.path.expanduser(text)
     if os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} 是文件夹，这里要写一个文件的名字")
     if os.path.exists(text) and not os.path.isfile(text):

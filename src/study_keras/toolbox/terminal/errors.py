@@ -18,12 +18,6 @@ class UserError(Exception):
     """用户能改正的错误。文字是一句中文：哪里不对，该怎么办。"""
 
 
-def _from_inside_tensorflow(error):
-    """TensorFlow 在自己的线程里运行我们的函数，其中的 UserError 成了它的异常文字里的一行：取出来，没有就是 None。"""
-    found = re.search(r"\bUserError: (.+)", str(error))
-    return UserError(found[1].strip()) if found else None
-
-
 @contextmanager
 def disk_errors(folder, elsewhere):
     """里面的 OSError 说成一句中文的 UserError：是写 folder 时的，elsewhere 是换一个地方的办法。"""
@@ -72,22 +66,18 @@ def wrong_clock():
     return f"这台电脑的时钟是 {year} 年，证书会因此不被信任，模型也存不成；请先校准它"
 
 
-def _full_disk(error):
-    """TensorFlow 自己写文件时遇到磁盘满了，报的不是 OSError：是就换成 OSError，不是返回 None。"""
-    full = "No space left on device", "Disk quota exceeded"
-    return OSError(errno.ENOSPC, "disk full") if any(words in str(error) for words in full) else None
-
-
-def _out_of_memory(error):
-    """TensorFlow 说内存（或显存）不够，报的不是 MemoryError：是不是。"""
-    return "OOM when allocating" in str(error) or "MemoryError" in str(error)
-
-
 def recognized(error):
     """别的库的异常里认得出的，换成 UserError、OSError 或 MemoryError；认不出就原样。"""
+    text = str(error)
     if isinstance(error, (UserError, OSError, MemoryError)):
         return error
-    return _from_inside_tensorflow(error) or (MemoryError() if _out_of_memory(error) else _full_disk(error)) or error
+    if found := re.search(r"\bUserError: (.+)", text):  # TensorFlow 在自己的线程里运行我们的函数，它成了其中的一行
+        return UserError(found[1].strip())
+    if "OOM when allocating" in text or "MemoryError" in text:  # 内存或显存不够，报的不是 MemoryError
+        return MemoryError()
+    if re.search("No space left on device|Dis[ck] quota exceeded", text):  # TensorFlow 自己写文件时，不是 OSError
+        return OSError(errno.ENOSPC, "disk full")
+    return error
 
 
 def _temporary_folder_is_full(error):

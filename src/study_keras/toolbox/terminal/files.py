@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -55,9 +54,10 @@ def written_aside(path, reproducible=False, or_beside=False):
         if not (reproducible and path.exists()):
             _replace_file(aside, path, or_beside)
         if not reproducible:
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # 磁盘满了的错误自己不带文件名
+        if error.filename in (None, str(aside)):  # 磁盘满了的错误自己不带文件名
+            error.filename = str(path)
         raise
     finally:
         aside.unlink(missing_ok=True)
@@ -115,27 +115,27 @@ def folder_written_aside(target):
         yield aside
         _flush_tree(aside)
         _replace_folder(aside, target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
 
 
 def _flush_tree(folder):
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir():
-            _flush_folder(path)
+            flush_folder(path)
         elif path.is_file():
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
 
 
-def _flush_folder(folder):
+def flush_folder(folder):
     """让文件夹里的名字落到磁盘：没有这一步，断电可以回到改名之前。Windows 上没有这个办法。"""
     if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # 有的网络文件系统不支持
+        with suppress(OSError):  # 有的网络文件系统不支持；只许写、不许看的文件夹打不开
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
                 os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager
@@ -195,16 +195,17 @@ def _put_copy(aside, target):
 
 
 def _copy(folder, target):
-    """把文件夹抄成 target；抄不完就删掉抄了的。"""
+    """把文件夹抄成 target；抄不完就删掉抄了的。不用 copytree：它把出的错变成一串文字。"""
     try:
-        shutil.copytree(folder, target)
+        for path in [folder, *folder.rglob("*")]:
+            place = target / path.relative_to(folder)
+            if path.is_dir():
+                place.mkdir()
+            else:
+                shutil.copyfile(path, place)
         _flush_tree(target)
-    except BaseException as error:
+    except BaseException:
         shutil.rmtree(target, ignore_errors=True)
-        if isinstance(error, shutil.Error):  # 里面是一串 (从哪里, 到哪里, 为什么的文字)
-            why = str(error.args[0][0][2])
-            number = re.match(r"\[Errno (\d+)\] ([^:]*)", why)
-            raise OSError(int(number[1]) if number else None, number[2] if number else why, str(target)) from error
         raise
 
 

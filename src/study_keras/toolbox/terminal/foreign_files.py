@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.terminal.errors import UserError
 from toolbox.terminal.leftovers import is_leftover
-from toolbox.terminal.text import visible
+from toolbox.terminal.text import some_of, visible
 
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}  # 操作系统自己放进文件夹的
 _LEFT_BY_OTHERS = re.compile(  # 还有网络硬盘、笔记本、正开着文件的办公软件
@@ -33,8 +33,8 @@ def refuse_foreign(target, mark, written, kind, remedy):
     if target.is_dir() and any(map(_somebodys, os.listdir(target))) and not (target / mark).exists():
         raise UserError(f"{visible(target)} 已存在，而且不是{kind}。{remedy}")
     if written is not None and (foreign := foreign_names(target, written)):
-        named = "、".join(map(visible, foreign[:3])) + ("等" if len(foreign) > 3 else "")
-        raise UserError(f"{visible(target)} 里有不是课程写的东西（{named}），换掉整个文件夹会弄丢它们。{remedy}")
+        found = f"{visible(target)} 里有不是课程写的东西（{some_of(foreign, 3)}）"
+        raise UserError(f"{found}，换掉整个文件夹会弄丢它们。{remedy}")
 
 
 def foreign_names(folder, written):

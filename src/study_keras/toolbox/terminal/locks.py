@@ -1,9 +1,13 @@
 """一次只让一个进程做。锁随进程一起没有，不论它怎样结束。"""
 
+import errno
+import functools
 import os
 from contextlib import contextmanager, suppress
 
 from toolbox.terminal.errors import UserError
+
+_CANNOT_LOCK = errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS
 
 
 @contextmanager
@@ -56,4 +60,13 @@ def _try(lock_file):
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return lock, False
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+        _say_it_cannot_lock()
     return lock, True
+
+
+@functools.cache
+def _say_it_cannot_lock():
+    print("注意：这个磁盘不能加锁（有的网络硬盘是这样）：请不要同时运行两次。", flush=True)

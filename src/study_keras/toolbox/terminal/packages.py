@@ -22,16 +22,15 @@ REQUIRED = {  # requirements.txt 里的包，导入时的名字
 
 def check():
     """载入 toolbox 时调用：不能继续就说一行，结束进程。"""
-    reason = None
+    absent = missing(**{name: name for name in IMPORTED_AT_ONCE})
     if not FIRST <= sys.version_info[:2] < AFTER_LAST:
         reason = "这门课要 Python 3.11 至 3.13，现在的是 {}.{}".format(*sys.version_info[:2])
+    elif absent:
+        reason = lacking(absent[0])
     else:
-        absent = missing(**{name: name for name in IMPORTED_AT_ONCE})
-        if absent:
-            reason = lacking(absent[0])
-    if reason:
-        print(f"错误：{reason}。{remedy()}", file=sys.stderr)
-        raise SystemExit(2)
+        return
+    print(f"错误：{reason}。{remedy()}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def lacking(name):

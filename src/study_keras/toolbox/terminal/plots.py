@@ -2,12 +2,16 @@
 
 import importlib.util
 import io
+import warnings
 from pathlib import Path
 
 
 def chinese_font():
     """思源黑体的文件（Path）。"""
-    package = Path(importlib.util.find_spec("zhplot").origin).parent  # 只用它的字体文件，不必导入
+    spec = importlib.util.find_spec("zhplot")
+    if spec is None:
+        raise ModuleNotFoundError(name="zhplot")
+    package = Path(spec.origin).parent  # 只用它的字体文件，不必导入
     return package / "fonts" / "NotoSansSC-Regular.ttf"
 
 
@@ -39,7 +43,9 @@ def pyplot():
 
     font = chinese_font()
     font_manager.fontManager.addfont(font)
-    plt.rcParams["font.family"] = font_manager.FontProperties(fname=font).get_name()
+    noto = font_manager.FontProperties(fname=font).get_name()
+    plt.rcParams["font.family"] = [noto, "DejaVu Sans"]  # 类别名里思源黑体没有的字，由 matplotlib 自带的补
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # 两款都没有的（如表情）是方框，不再说一句英文
     plt.rcParams["axes.unicode_minus"] = False  # 这款字体没有数学负号
     return plt
 

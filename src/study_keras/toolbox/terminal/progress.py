@@ -18,10 +18,8 @@ class Progress:
     用法：with Progress("提取", total=1500, unit="张") as progress: progress.update(1)
     """
 
-    def __init__(
-        self, label, total, unit="张", unit_scale=False, seconds_between_lines=5.0, seconds_before_estimate=2.0
-    ):
-        self._label, self._total, self._unit, self._unit_scale = label, total, unit, unit_scale
+    def __init__(self, label, total, unit="张", seconds_between_lines=5.0, seconds_before_estimate=2.0):
+        self._label, self._total, self._unit = label, total, unit  # 单位是 B（字节）的，写成 MB
         self._interval, self._before_estimate = seconds_between_lines, seconds_before_estimate
         self._bar = None
         self._done = self._done_first = 0
@@ -36,7 +34,7 @@ class Progress:
                 total=self._total,
                 desc=self._label,
                 unit=self._unit,
-                unit_scale=self._unit_scale,
+                unit_scale=self._unit == "B",
                 ncols=min(_columns(sys.stderr), WIDEST_BAR),
                 bar_format=BAR,
             )
@@ -68,7 +66,7 @@ class Progress:
     def _amount(self, number):
         if number is None:
             return "?"
-        if self._unit_scale:  # 字节
+        if self._unit == "B":
             return f"{number / 1e6:.1f} MB"
         return f"{number:.0f} {self._unit}"
 

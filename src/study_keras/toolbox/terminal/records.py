@@ -54,7 +54,7 @@ def read_csv(path):
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             header, *rows = csv.reader(file, strict=True)
-            return [dict(zip(header, map(_value, row), strict=True)) for row in rows]
+            return [dict(zip(header, (text.removeprefix("'") for text in row), strict=True)) for row in rows]
     except (csv.Error, ValueError):
         raise UserError(f"{visible(path)} 读不懂，可能被改坏了。请用别处的备份，或重新训练。") from None
 
@@ -75,7 +75,3 @@ def read_arrays(path):
 def cell(value):
     """表格里的一格：以 = 之类开头的，前面加一个单引号；本来就以单引号开头的也加，才分得清。数不是名字，照写。"""
     return f"'{value}" if isinstance(value, str) and value.startswith(("'", *FORMULA_STARTS)) else value
-
-
-def _value(text):
-    return text.removeprefix("'")

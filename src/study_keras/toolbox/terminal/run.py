@@ -51,6 +51,14 @@ def run_main(main, argv=None, when_interrupted="没有写出半成品；重新�
 
 def _prepare_streams():
     """终端以外的输出用 UTF-8，除非读者用 PYTHONIOENCODING 另外说了；GBK 控制台遇到不能显示的字也不崩溃。"""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # 用的就是空着的这一号：别的文件不会占了去
+    for name in ("stdout", "stderr"):  # 关掉了的（>&-、pythonw）：写了也没有人看
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     if sys.stderr is sys.__stderr__:  # 另开一个：without_native_messages 拦住 2 号描述符时，Python 的信息照样显示
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding)
     asked = os.environ.get("PYTHONIOENCODING", "")

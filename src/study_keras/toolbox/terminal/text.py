@@ -39,6 +39,12 @@ def _visible_character(character):
     return character.encode("unicode_escape").decode("ascii")
 
 
+def some_of(names, most=5):
+    """名单的开头几个，看得见的写法；没有说全，就说一共几个。"""
+    shown = "、".join(map(visible, names[:most]))
+    return f"{shown} 等 {len(names)} 个" if len(names) > most else shown
+
+
 def breaks_a_line(text):
     """文字里有没有控制符、行或段的分隔符、不是 UTF-8 的字节：写进 labels.txt、CSV 就读不回来。"""
     return any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)

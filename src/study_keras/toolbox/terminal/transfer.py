@@ -7,6 +7,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from toolbox.terminal.files import flush_folder
 from toolbox.terminal.leftovers import aside_of
 
 
@@ -40,6 +41,7 @@ def transfer(source, target, move):
             remove(aside)
     _keep_read_only(target, mode)
     if move:
+        flush_folder(target.parent)  # 旧的在另一个磁盘上：新的名字先落到磁盘，才能删它
         _remove_moved(source, target)
 
 
@@ -64,7 +66,8 @@ def _remove_moved(source, target):
     except OSError:
         if not os.path.lexists(source):  # 已经没有了：别的程序删的，或网络硬盘删成了却报错；只剩新的这一份
             return
-        remove(target)
+        with suppress(OSError):  # 也删不掉（Windows 上，一个文件的两个名字都被占着）：两个都在，再来一次就移完
+            remove(target)
         raise
 
 

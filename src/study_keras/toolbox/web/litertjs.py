@@ -26,9 +26,8 @@ PACKAGES = {
     "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
 }
 SECONDS = 300  # npm 最多等这么久
-WASM = [
-    f"litert_wasm_{kind}internal.{end}" for kind in ("", "compat_") for end in ("js", "wasm")
-]  # compat：老一些的浏览器
+# compat：老一些的浏览器
+WASM = [f"litert_wasm_{kind}internal.{end}" for kind in ("", "compat_") for end in ("js", "wasm")]
 _IMPORT = 'from "@litertjs/wasm-utils"'  # 浏览器不认得包名，换成文件
 
 

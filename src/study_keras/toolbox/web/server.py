@@ -13,10 +13,7 @@ TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".tflite": "appl
 class Handler(http.server.SimpleHTTPRequestHandler):
     """只读；不说自己是什么程序，不往终端写每个请求。"""
 
-    extensions_map = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        **TYPES,
-    }  # Windows 的注册表会把 .js 说成文本
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | TYPES  # Windows 的注册表会把 .js 说成文本
     server_version, sys_version = "study_keras", ""
 
     def list_directory(self, path):

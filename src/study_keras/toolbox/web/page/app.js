@@ -1,8 +1,10 @@
 // 页面：拿到照片（选、拖、粘贴、拍、样张），问模型，把答案画出来。什么也不记住：没有 cookie，没有存储。
 
 import { Camera } from "./camera.js";
-import { loadAbout, loadModel, order } from "./model.js";
-import { element, inItem, percent, reasonOf, say, sayWhenReady, showBars, showPhoto, summary, visible } from "./page.js";
+import { fetchOk, loadAbout, loadModel, order } from "./model.js";
+import {
+  element, inItem, percent, reasonOf, say, sayWatching, sayWhenReady, showBars, showPhoto, summary, visible,
+} from "./page.js";
 import { decodePhoto, modelInput } from "./pixels.js";
 
 const DARKEST = 150; // 与答案无关的地方变多暗，最多 255
@@ -10,18 +12,19 @@ const about = loadAbout();
 export const loading = loadModel(about); // 测试也用它
 const camera = new Camera(element("video"));
 let current = 0; // 第几次回答；后来的照片已经显示，先前的就不再显示
+let batch = 0; // 第几批；又给了一批，或开了相机，先前没有轮到的就不认了
 let queue = Promise.resolve();
 
 start();
 
-async function start() {
+function start() {
   listen();
-  await sayWhenReady(async () => {
-    const { labels, samples } = await about;
-    element("labels").textContent = summary(labels);
-    showSamples(samples);
-    await loading;
-  });
+  sayWhenReady(() => Promise.all([about.then(introduce), loading]));
+}
+
+function introduce({ labels, samples }) {
+  element("labels").textContent = summary(labels);
+  showSamples(samples);
 }
 
 function listen() {
@@ -67,19 +70,29 @@ function showSamples(names) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(image);
-    button.addEventListener("click", async () => take([new File([await (await fetch(image.src)).blob()], image.alt)]));
+    button.addEventListener("click", () => takeSample(`samples/${name}`, image.alt));
     element("samples").append(inItem(button));
   });
+}
+
+async function takeSample(path, name) {
+  try {
+    const response = await fetchOk(path);
+    take([new File([await response.blob()], name)]);
+  } catch (error) {
+    say(`这张样张打不开：${error.message}。`, true);
+  }
 }
 
 /** 一张或几张照片：依次回答；一张坏了，只说它坏了。 */
 function take(files) {
   closeCamera();
+  const mine = ++batch;
   const rows = files.length > 1 ? files.map(addRow) : [];
   if (rows.length) element("list").replaceChildren(...rows.map((row) => inItem(row)));
   element("list").hidden = !rows.length;
   files.forEach((file, i) => {
-    queue = queue.then(() => answerFile(file, rows[i]));
+    queue = queue.then(() => (mine === batch ? answerFile(file, rows[i]) : undefined));
   });
   return queue;
 }
@@ -144,8 +157,9 @@ function showBoth(model, { probabilities, known }) {
 /** 类激活图画在照片上：不起作用的地方变暗；浏览器把 7×7 的格子放大得平滑。 */
 async function showMap(model, answer, turn) {
   const values = await model.activation(answer);
+  if (turn !== current) return;
   element("map-choice").hidden = values === null;
-  if (values === null || turn !== current) return;
+  if (values === null) return;
   const side = Math.sqrt(values.length);
   const image = new ImageData(side, side);
   values.forEach((value, i) => image.data.set([0, 0, 0, DARKEST * (1 - value)], 4 * i));
@@ -176,23 +190,29 @@ async function openCamera(turned = false) {
     return;
   }
   current++;
-  for (const id of ["photo", "map", "empty", "list", "map-choice"]) element(id).hidden = true;
+  batch++;
+  for (const id of ["photo", "map", "empty", "list", "map-choice", "result"]) element(id).hidden = true;
   element("stage").classList.add("filled");
   element("shoot").hidden = false;
-  element("turn").hidden = !(await camera.hasAnother());
   element("camera").textContent = "关相机";
-  say("对着它：答案随画面变。");
-  const model = await loading;
+  sayWatching();
   camera.watch(async (source, width, height) => {
+    const model = await loading;
     const answer = await ask(model, source, width, height, 1);
     if (camera.isOpen) showBoth(model, answer);
-  });
+  }, sayFrame);
+  element("turn").hidden = !(await camera.hasAnother());
+}
+
+function sayFrame(reason) {
+  element("result").hidden = reason !== ""; // 先前的答案不是这一帧的
+  sayWatching(reason);
 }
 
 function closeCamera(wasOpen = camera.isOpen) {
   camera.close(); // 还在等允许的，也作废
   if (!wasOpen) return;
-  for (const id of ["video", "shoot", "turn", "result"]) element(id).hidden = true;
+  for (const id of ["shoot", "turn", "result"]) element(id).hidden = true;
   element("camera").textContent = "用相机";
   element("empty").hidden = false;
   element("stage").classList.remove("filled");
@@ -200,7 +220,7 @@ function closeCamera(wasOpen = camera.isOpen) {
 }
 
 async function shoot() {
-  if (!camera.isOpen) return; // 正在换镜头
+  if (!camera.hasPicture) return; // 正在换镜头
   const photo = await camera.photo();
   await take([new File([photo], "刚拍的照片")]);
 }

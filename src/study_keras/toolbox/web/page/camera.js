@@ -1,41 +1,44 @@
-// 相机：前后镜头，一帧接一帧交给模型。画面只在内存里，关上就没有了。
+// 相机：换着镜头，一帧接一帧交给模型。画面只在内存里，关上就没有了。
 
 export class Camera {
   constructor(video) {
     this.video = video;
     this.stream = null;
-    this.request = null; // 正在等允许的一次
-    this.facing = "environment"; // 先用后面的镜头：拍的多半是眼前的东西
+    this.request = null; // 最近的一次打开；关掉就作废
+    this.lens = null; // 上次用的镜头，{deviceId, facingMode}
   }
 
   get isOpen() {
     return this.stream !== null;
   }
 
-  /** 打开相机（turned：换一个镜头）；等允许的时候又点了一次、或关掉了，就作废，返回 false。 */
+  /** 开着，而且第一帧到了。 */
+  get hasPicture() {
+    return this.isOpen && this.video.videoWidth > 0;
+  }
+
+  /** 打开相机（turned：换一个镜头）；还没有画面就又点了一次、或关掉了，就作废，返回 false。 */
   async open(turned) {
     if (!navigator.mediaDevices) throw new Error("浏览器只在 https 或本机（localhost）的网页上让用相机");
     this.close();
-    if (turned) this.facing = this.facing === "environment" ? "user" : "environment";
-    const wanted = { video: { facingMode: this.facing, width: { ideal: 1280 } }, audio: false };
     const request = (this.request = {});
-    let stream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia(wanted);
+      const stream = await ask(turned ? await others(this.lens) : same(this.lens));
+      if (this.request === request) await this.show(stream);
+      else stop(stream);
     } catch (error) {
-      throw new Error(REASONS[error.name] ?? error.message);
+      if (this.request === request) throw new Error(REASONS[error.name] ?? error.message);
     }
-    if (this.request !== request) {
-      stop(stream);
-      return false;
-    }
+    return this.request === request;
+  }
+
+  show(stream) {
     this.stream = stream;
-    this.video.srcObject = this.stream;
+    this.lens = stream.getVideoTracks()[0].getSettings();
+    this.video.srcObject = stream;
     this.video.hidden = false;
-    const facing = this.stream.getVideoTracks()[0].getSettings().facingMode ?? this.facing;
-    this.video.classList.toggle("mirrored", facing === "user"); // 前镜头像镜子；交给模型的不翻转
-    await this.video.play();
-    return true;
+    this.video.classList.toggle("mirrored", this.lens.facingMode === "user"); // 前镜头像镜子；交给模型的不翻转
+    return this.video.play();
   }
 
   close() {
@@ -47,15 +50,26 @@ export class Camera {
   }
 
   async hasAnother() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    return devices.filter((device) => device.kind === "videoinput").length > 1;
+    const ids = await allIds();
+    return this.isOpen && ids.length > 1;
   }
 
-  /** 开着的时候，算完一帧再看下一帧。 */
-  async watch(look) {
+  /**
+   * 开着的时候，算完一帧再看下一帧；一帧不成，下一帧再试。
+   * @param tell (为什么) => …：不成了，或换了原因，就说一次；又成了，为什么是空的
+   */
+  async watch(look, tell) {
     const { stream, video } = this;
+    let reason = "";
     while (stream && this.stream === stream) {
-      if (video.videoWidth) await look(video, video.videoWidth, video.videoHeight);
+      const before = reason;
+      try {
+        if (this.hasPicture) await look(video, video.videoWidth, video.videoHeight);
+        reason = "";
+      } catch (error) {
+        reason = error.message;
+      }
+      if (reason !== before && this.stream === stream) tell(reason);
       await new Promise((resolve) => setTimeout(resolve, 100)); // 让页面有空画画、应答
     }
   }
@@ -68,6 +82,34 @@ export class Camera {
   }
 }
 
+/** 依次试各个镜头：没有这样的，就试下一个。 */
+async function ask([lens, ...rest]) {
+  try {
+    return await navigator.mediaDevices.getUserMedia({ video: { ...lens, width: { ideal: 1280 } }, audio: false });
+  } catch (error) {
+    if (error.name === "OverconstrainedError" && rest.length) return ask(rest);
+    throw error;
+  }
+}
+
+/** 上次的镜头；没有上次，先用后面的：拍的多半是眼前的东西。 */
+function same(lens) {
+  const back = { facingMode: "environment" };
+  return lens ? [{ deviceId: { exact: lens.deviceId } }, back] : [back];
+}
+
+/** 另一个镜头：朝向相反的，或名单上的下一个；电脑的相机多半不说朝哪边。 */
+async function others({ deviceId, facingMode }) {
+  const ids = await allIds();
+  const next = { deviceId: { exact: ids[(ids.indexOf(deviceId) + 1) % ids.length] } };
+  return facingMode ? [{ facingMode: { exact: facingMode === "user" ? "environment" : "user" } }, next] : [next];
+}
+
+async function allIds() {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter((device) => device.kind === "videoinput").map((device) => device.deviceId);
+}
+
 function stop(stream) {
   for (const track of stream.getTracks()) track.stop();
 }
@@ -76,4 +118,5 @@ const REASONS = {
   NotAllowedError: "没有得到允许，请在浏览器的地址栏旁边改",
   NotFoundError: "没有找到相机",
   NotReadableError: "别的程序正在用它",
+  OverconstrainedError: "没有这样的镜头",
 };

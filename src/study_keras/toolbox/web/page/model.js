@@ -120,8 +120,8 @@ function fromHalf(half) {
   return half & 0x8000 ? -size : size;
 }
 
-async function fetchOk(name) {
-  const response = await fetch(name);
-  if (!response.ok) throw new Error(`取不到 ${name}（${response.status}）`);
+export async function fetchOk(name) {
+  const response = await fetch(name).catch(() => null);
+  if (!response?.ok) throw new Error(`取不到 ${name}（${response?.status ?? "没有连上"}）`);
   return response;
 }

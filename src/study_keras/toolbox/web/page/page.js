@@ -35,6 +35,11 @@ export async function sayWhenReady(load) {
   }
 }
 
+/** 相机开着时的一句；reason 是这一帧为什么没有认。 */
+export function sayWatching(reason = "") {
+  say(reason ? `这一帧没有认：${reason}。` : "对着它：答案随画面变。", reason !== "");
+}
+
 /** 一张照片为什么读不出来。 */
 export function reasonOf(error) {
   return `读不出来：${error instanceof PhotoError ? error.message : `没有料到的情况（${error.message}）`}`;

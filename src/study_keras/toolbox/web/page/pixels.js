@@ -1,6 +1,9 @@
 // 照片变成模型要的 224×224 个像素：转正、双线性缩放都与课程（Pillow）逐步相同，不用浏览器自己的缩放。
 
+import { jpegSegments, takeOrientation, upright } from "./orientation.js";
+
 export const SIDE = 224;
+const MOST_BYTES = 500e6; // 再大的文件不读；同 toolbox/photos/read.py
 const SHORTEST_SIDE = 2 * SIDE; // 大 JPEG 先缩小到几分之一，短边至少还有这么多像素；同 toolbox/photos/read.py
 const PRECISION = 22; // Pillow 的系数是 22 位小数的整数
 const LINES_AT_ONCE = 256; // 一次只向浏览器要这么多行（或列），手机的内存才够
@@ -15,24 +18,35 @@ export class PhotoError extends Error {}
  *   shrink 是缩放之前先缩小几倍（1、2、4、8），kind 是格式，也是文件名的后缀
  */
 export async function decodePhoto(blob) {
-  if (!blob.size) throw new PhotoError("空文件");
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  const kind = kindOf(bytes);
-  if (kind === null) throw new PhotoError("不是能识别的图片");
+  const size = Math.round(blob.size / 1e6);
+  if (blob.size > MOST_BYTES) throw new PhotoError(`文件太大（${size} MB，最多 ${MOST_BYTES / 1e6} MB）`);
+  const kind = kindOf(await bytesOf(blob.slice(0, 12)));
+  if (kind === null) throw new PhotoError(blob.size ? "不是能识别的图片" : "空文件");
+  const bytes = await bytesOf(blob);
+  const orientation = takeOrientation(bytes, kind);
   let bitmap;
   try {
     bitmap = await createImageBitmap(new Blob([bytes], { type: `image/${kind}` }), { colorSpaceConversion: "none" });
   } catch {
     throw new PhotoError(kind === "jpeg" || kind === "png" ? "数据损坏，或太大" : "这个浏览器读不了它：请先转成 JPEG");
   }
+  bitmap = upright(bitmap, orientation);
   const times = Math.floor(Math.min(bitmap.width, bitmap.height) / SHORTEST_SIDE);
   const shrink = kind === "jpeg" ? [8, 4, 2].find((factor) => factor <= times) ?? 1 : 1;
   return { bitmap, shrink, kind, note: kind === "jpeg" && !isComplete(bytes) ? "这个文件好像不完整" : "" };
 }
 
+async function bytesOf(blob) {
+  try {
+    return new Uint8Array(await blob.arrayBuffer());
+  } catch {
+    throw new PhotoError("是文件夹，或文件已经移走、改过了");
+  }
+}
+
 /** 由开头的几个字节认出格式；名字与类型都可能写错。 */
 function kindOf(bytes) {
-  const text = String.fromCharCode(...bytes.subarray(0, 12));
+  const text = String.fromCharCode(...bytes);
   if (text.startsWith("\xff\xd8\xff")) return "jpeg";
   if (text.startsWith("\x89PNG\r\n\x1a\n")) return "png";
   if (/^GIF8[79]a/.test(text)) return "gif";
@@ -46,9 +60,7 @@ function kindOf(bytes) {
 /** JPEG 的像素数据之后有没有结束标记（FF D9）；EXIF 的缩略图里也有，所以从像素数据的开头（FF DA）找起。 */
 function isComplete(bytes) {
   let at = 2;
-  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
-    at += bytes[at + 1] === 0xff ? 1 : 2 + (bytes[at + 2] << 8) + bytes[at + 3];
-  }
+  for (const [, , to] of jpegSegments(bytes)) at = to;
   for (let i = bytes.length - 2; i > at; i--) {
     if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
   }

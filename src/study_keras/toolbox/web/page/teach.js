@@ -2,7 +2,9 @@
 
 import { Camera } from "./camera.js";
 import { loadAbout, loadModel, order } from "./model.js";
-import { element, inButton, inItem, inSpan, percent, reasonOf, say, sayWhenReady, showBars, showPhoto, visible } from "./page.js";
+import {
+  element, inButton, inItem, inSpan, percent, reasonOf, say, sayWatching, sayWhenReady, showBars, showPhoto, visible,
+} from "./page.js";
 import { decodePhoto, modelInput } from "./pixels.js";
 import { crossValidated, learn } from "./softmax.js";
 import { zip } from "./zip.js";
@@ -12,6 +14,7 @@ const PAUSE = 200; // 连拍两张之间的毫秒数
 const FEWEST = 2; // 一样至少几张：考试时留出一张，还有一张可学
 const MOST_BYTES = 1e9; // 一次下载最多这么大
 const UNFIT = /[\\/:*?"<>|\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|^\.|[. ]$/u; // 不能作文件夹名，或在别的系统上不能
+const RESERVED = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)/i; // 同 toolbox/photos/names.py
 const README = "在课程的文件夹里，把 photos 的路径给第 1 课：\n\n"
   + "python src/study_keras/hello_transfer_learning.py --images-dir photos\n";
 const camera = new Camera(element("video"));
@@ -61,7 +64,7 @@ function addClass() {
 
 async function shoot(each, count) {
   if (!camera.isOpen && !(await openCamera())) return;
-  for (let i = 0; i < count && camera.isOpen; i++) {
+  for (let i = 0; i < count && camera.hasPicture; i++) {
     if (i) await new Promise((resolve) => setTimeout(resolve, PAUSE));
     await take(each, [new File([await camera.photo("image/jpeg")], "刚拍的照片")]);
   }
@@ -103,9 +106,13 @@ async function look(file) {
   const model = await loading;
   const { bitmap, shrink, kind } = await decodePhoto(file);
   const { probabilities, features } = await model.answer(modelInput(bitmap, bitmap.width, bitmap.height, shrink));
-  if (!camera.isOpen) showPhoto(bitmap);
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (!camera.isOpen) {
+    showPhoto(bitmap);
+    clearBars();
+  }
   bitmap.close();
-  return { bytes: new Uint8Array(await file.arrayBuffer()), kind, features, best: model.labels[order(probabilities)[0]] };
+  return { bytes, kind, features, best: model.labels[order(probabilities)[0]] };
 }
 
 async function study() {
@@ -121,6 +128,7 @@ async function study() {
   head = learn(features, labels, used.length);
   const seconds = ((performance.now() - began) / 1000).toFixed(2);
   head.names = used.map(nameOf);
+  clearBars();
   say(`学好了：${used.length} 样，${photos.length} 张，用了 ${seconds} 秒。对着相机，或者“考一考”。`);
   report(photos, labels, crossValidated(features, labels, used.length));
   element("try").disabled = false;
@@ -139,6 +147,8 @@ function problemWith(used) {
   const names = used.map((each) => each.input.value.trim());
   const unfit = names.find((name) => UNFIT.test(name));
   if (unfit !== undefined) return `${visible(unfit)} 不能作名字：里面有文件夹名不能用的字符。`;
+  const reserved = names.find((name) => RESERVED.test(name));
+  if (reserved !== undefined) return `${reserved} 不能作名字：是 Windows 保留的设备名。`;
   if (names.includes("")) return "有一样有照片，没有名字：请给它一个名字。";
   const different = new Set(names.map((name) => name.normalize("NFC").toLowerCase()));
   if (different.size < names.length) return "有两样名字相同：请改一个。";
@@ -165,15 +175,20 @@ function report(photos, labels, answers) {
 
 const score = (right) => `认对 ${right.filter(Boolean).length}/${right.length}`;
 
-async function examine(input) {
+function examine(input) {
   const [file] = input.files;
+  input.value = "";
+  closeCamera();
+  queue = queue.then(() => answerFile(file));
+}
+
+async function answerFile(file) {
   try {
     const { features } = await look(file);
-    showAnswer(features);
+    if (!camera.isOpen) showAnswer(features);
   } catch (error) {
     say(`${visible(file.name)} ${reasonOf(error)}。`, true);
   }
-  input.value = "";
 }
 
 function showAnswer(features) {
@@ -183,36 +198,48 @@ function showAnswer(features) {
   showBars(head.names, probabilities);
 }
 
+/** 答案只留在它的照片、它的分类头旁边。 */
+function clearBars() {
+  element("bars").replaceChildren();
+}
+
 function toggleCamera() {
   return camera.isOpen ? closeCamera() : openCamera();
 }
 
-function closeCamera() {
-  camera.close();
+function closeCamera(wasOpen = camera.isOpen) {
+  camera.close(); // 还在等允许的，也作废
+  if (!wasOpen) return;
+  clearBars();
   element("turn").hidden = true;
   element("empty").hidden = false;
   element("stage").classList.remove("filled");
   element("camera").textContent = "用相机";
+  say("相机关上了。");
 }
 
 async function openCamera(turned = false) {
   try {
     if (!(await camera.open(turned))) return false;
   } catch (error) {
-    if (turned || camera.isOpen) closeCamera(); // 换镜头时，原来的已经关了
+    closeCamera(turned || camera.isOpen); // 换镜头时，原来的已经关了
     say(`相机打不开：${error.message}。可以选照片。`, true);
     return false;
   }
+  clearBars();
   for (const id of ["photo", "empty"]) element(id).hidden = true;
   element("stage").classList.add("filled");
-  element("turn").hidden = !(await camera.hasAnother());
   element("camera").textContent = "关相机";
-  const model = await loading;
   camera.watch(async (source, width, height) => {
     if (!head) return;
+    const model = await loading;
     const { features } = await model.answer(modelInput(source, width, height, 1));
     if (camera.isOpen) showBars(head.names, head.probabilities(features));
+  }, (reason) => {
+    if (reason) clearBars();
+    sayWatching(reason);
   });
+  element("turn").hidden = !(await camera.hasAnother());
   return true;
 }
 
