@@ -187,8 +187,6 @@ def undo(log):
         if not target.is_file():
             gone += 1
             lost += [entry["to"]] if entry["moved"] and not source.is_file() else []
-        elif sha256_of(target) != entry["sha256"]:
-            kept.append(f"{entry['to']}：整理之后内容变了")
         elif reason := _take_back(source, target, entry):
             kept.append(f"{entry['to']}：{reason}")
         else:
@@ -211,6 +209,8 @@ def undo(log):
 
 def _take_back(source, target, entry):
     """收回一个；不能收回就返回为什么。"""
+    if sha256_of(target) != entry["sha256"]:
+        return "整理之后内容变了"
     try:
         if (entry["moved"] or source.is_file()) and put_back(target, source):
             return ""
