@@ -206,6 +206,21 @@ def test_two_links_to_one_place_are_followed_once(photo_dir, tmp_path):
     assert len(folder.photos) == 36 + 5 and "已经看过" in reasons(folder)["roses/y"]
 
 
+@needs_links
+def test_a_link_that_is_left_out_does_not_hide_another(tmp_path):
+    """train/ 旁边的链接不属于划分，没有进去；里面指向同一处的链接照样跟进去，只说它。"""
+    root = given_folder(tmp_path / "照片", train={"cat": 6, "dog": 6}, val={"cat": 3, "dog": 3})
+    for i in range(5):
+        save_jpeg(tmp_path / "外接" / f"{i}.jpg", 900 + i)
+    (root / "extra").symlink_to(tmp_path / "外接")
+    (root / "train" / "cat" / "more").symlink_to(tmp_path / "外接")
+    folder = open_folder(root, given_split=True)
+    assert len(folder.photos) == 18 + 5 and reasons(folder) == {"extra": "不属于给定的划分"}
+    assert [warning for warning in folder.warnings if "链接" in warning] == [
+        "跟着链接读了 train/cat/more，里面的照片算在内。"
+    ]
+
+
 def test_a_folder_without_permission_says_so(photo_dir, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied", str(path))

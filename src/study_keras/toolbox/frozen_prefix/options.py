@@ -4,10 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
+from toolbox.photos.folder import refuse_among_photos
 from toolbox.terminal.arguments import positive_float
-from toolbox.terminal.errors import UserError
 from toolbox.terminal.files import DATA_DIR, absolute
-from toolbox.terminal.text import visible
 
 CACHE_DIR = DATA_DIR / "frozen_prefix"
 CACHE_LIMIT_GB = 20.0
@@ -55,11 +54,11 @@ def refuse_cache_among_photos(args, images_dir):
     Raises:
         UserError
     """
-    if not images_dir or args.no_cache or not absolute(args.cache_dir).is_relative_to(absolute(images_dir)):
+    if not images_dir or args.no_cache:
         return
-    inside = absolute(args.cache_dir).relative_to(absolute(images_dir)).parts
-    if not any(name.startswith(".") for name in inside):
-        raise UserError(f"--cache-dir {visible(args.cache_dir)} 在照片文件夹里，会被当成照片的类别。请换一个文件夹。")
+    cache, photos = absolute(args.cache_dir), absolute(images_dir)
+    if not any(name.startswith(".") for name in cache.parts[len(photos.parts) :]):
+        refuse_among_photos("--cache-dir", cache, photos)
 
 
 def _shard(text):

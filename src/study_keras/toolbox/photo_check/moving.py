@@ -9,7 +9,7 @@ from toolbox.photo_check.findings import KINDS
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, unused
-from toolbox.terminal.journal import new_journal, read_journal, write_step
+from toolbox.terminal.journal import new_journal, read_journal, stays_inside, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import visible
 from toolbox.terminal.transfer import put_back, transfer
@@ -112,21 +112,13 @@ def undo(log, root):
         elif not os.path.lexists(source):  # 已经移回，或记了日志还没有移就被杀
             already += os.path.lexists(target)
             stuck += [] if os.path.lexists(target) else [f"{visible(move.file)}（哪里都找不到）"]
-        elif problem := _not_put_back(source, target):
-            stuck.append(f"{visible(move.file)}（{problem}）")
+        elif reason := put_back(source, target):
+            stuck.append(f"{visible(move.file)}（原处{reason}）")
         else:
             back += 1
     print(f"移回 {back} 个，本来就在原处的 {already} 个。")
     if stuck:
         raise UserError(f"{len(stuck)} 个没有移回：{'、'.join(stuck[:10])}。请自己看看，别的都已移回。")
-
-
-def _not_put_back(source, target):
-    """把 source 收回 target；收不回就返回为什么，别的照收。"""
-    try:
-        return "" if put_back(source, target) else "原处已有同名的文件"
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def safe_path(folder, name):
@@ -137,9 +129,9 @@ def safe_path(folder, name):
     """
     if not isinstance(name, str) or not name or "\0" in name:
         return folder, "不是文件名"
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or (os.name == "nt" and set(name) & set("\\:")):
+    if not stays_inside(name):
         return folder, "要写成照片文件夹里的相对路径"
+    parts = name.split("/")
     for depth in range(1, len(parts) + 1):
         if folder.joinpath(*parts[:depth]).is_symlink():
             return folder, "经过链接，不在这个文件夹里"

@@ -145,10 +145,7 @@ def class_folders(root, walk, given_split):
     names = walk.subfolders(root)
     parts = given.parts_in(root, names, _subfolders)
     if given_split:
-        for name in names if parts else ():
-            if name not in parts:
-                walk.leave(root / name)
-                walk.problems.append((root / name, "不属于给定的划分"))
+        walk.problems += [(root / name, "不属于给定的划分") for name in names if parts and name not in parts]
         names, sources = given.sources(root, parts, walk)
     elif parts:
         given.refuse(root, parts)

@@ -14,6 +14,7 @@ from toolbox.terminal.text import breaks_a_line, some_of, visible
 _SYSTEM_FOLDERS = {  # 操作系统、压缩软件、网络硬盘自己放进来的
     *("__macosx", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle", "lost+found"),
 }
+_SEEN = "链接指回已经看过的文件夹，没有再进去"
 UNREADABLE_FOLDER, UNREADABLE_FILE = "打不开这个文件夹", "读不了文件"
 _MOST_NAME_BYTES = 200  # 类别名写成文件名时，还要留地方给临时的名字；文件系统最多 255 字节
 
@@ -45,13 +46,13 @@ class Walk:
                 self.ignored[path.name] += 1
         return [path.name for path in folders]
 
-    def leave(self, folder):
-        """不进去的子文件夹：它若是链接，指向的地方还可以从别处进去。"""
-        self._entered.discard(os.path.realpath(folder))
-        self.followed = [path for path in self.followed if path != folder]
-
     def files_below(self, folder):
-        """folder 下（含各层子文件夹）的全部文件，顺序固定。"""
+        """folder 下（含各层子文件夹）的全部文件，顺序固定；从别的链接已经进去过的，不再进去。"""
+        if os.path.realpath(folder) in self._entered:
+            self.problems.append((folder, _SEEN))
+            return
+        if _is_link(folder):
+            self.followed.append(folder)
         folders, files = self._entries(folder)
         yield from files
         for subfolder in folders:
@@ -82,8 +83,7 @@ class Walk:
         except OSError as error:
             self.problems.append((folder, f"{UNREADABLE_FOLDER}：{error.strerror or error}"))
             return [], []
-        real = os.path.realpath(folder)
-        self._entered.add(real)
+        self._entered.add(os.path.realpath(folder))
         _refuse_model_folder(folder, {entry.name for entry in entries})
         folders, files = [], []
         for entry in entries:
@@ -92,8 +92,7 @@ class Walk:
             if mode is None:
                 continue
             if stat.S_ISDIR(mode):
-                linked = os.path.realpath(path) != os.path.join(real, entry.name)  # Windows 的 junction 也算
-                folders += [path] if self._may_enter(path, linked) else []
+                folders += [path] if self._may_enter(path) else []
             elif not stat.S_ISREG(mode):
                 self.problems.append((path, "不是普通文件（是管道、设备之类）"))
             elif entry.is_symlink() and self._is_inside(os.path.realpath(path)):
@@ -119,18 +118,14 @@ class Walk:
             self.problems.append((path, reason or f"{UNREADABLE_FILE}：{error.strerror or error}"))
             return None
 
-    def _may_enter(self, path, is_link):
+    def _may_enter(self, path):
         real = os.path.realpath(path)
-        is_above = Path(real) in [self.root, *self.root.parents]
-        if is_link and not is_above and self._is_inside(real):
+        if Path(real) in [self.root, *self.root.parents]:
+            self.problems.append((path, _SEEN))
+            return False
+        if _is_link(path) and self._is_inside(real):
             self.problems.append((path, "链接指向这个照片文件夹里的另一处，那里的照片已经算过"))
             return False
-        if is_above or real in self._entered:
-            self.problems.append((path, "链接指回已经看过的文件夹，没有再进去"))
-            return False
-        if is_link:
-            self.followed.append(path)
-            self._entered.add(real)  # 同一处的另一个链接就不再进去
         return True
 
     def _is_inside(self, real):
@@ -140,6 +135,11 @@ class Walk:
         except ValueError:
             return False
         return not any(name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS for name in names)
+
+
+def _is_link(folder):
+    """folder 自己是不是链接；Windows 的 junction 也算。"""
+    return os.path.realpath(folder) != os.path.join(os.path.realpath(folder.parent), folder.name)
 
 
 def _refuse_model_folder(folder, names):

@@ -15,10 +15,10 @@ from toolbox.prediction.rows import NONE_OF_THESE
 from toolbox.terminal.commands import command
 from toolbox.terminal.errors import UserError, disk_errors
 from toolbox.terminal.files import absolute, sha256_of
-from toolbox.terminal.journal import new_journal, read_journal, write_step
+from toolbox.terminal.journal import new_journal, read_journal, stays_inside, write_step
 from toolbox.terminal.leftovers import remove_leftovers
 from toolbox.terminal.text import some_of, visible
-from toolbox.terminal.transfer import put_back, remove, transfer
+from toolbox.terminal.transfer import OCCUPIED, put_back, remove, transfer
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')  # Windows 的文件名里不能有的，各个系统一样处理
 _LONGEST_NAME = 255  # 字节；各个文件系统都容得下
@@ -112,8 +112,7 @@ class Sorter:
             if os.path.lexists(target):
                 if absolute(target) == path or _is_the_only_name(target, path):  # 已经在它该在的地方
                     return
-                same = target.is_file() and target.stat().st_size == size
-                same = same and self._sha256(target, target.stat().st_mtime_ns) == sha256
+                same = self._holds(target, size, sha256)
                 if same and not self._move:
                     self.same += 1
                     return
@@ -129,6 +128,13 @@ class Sorter:
                 continue  # 别的程序刚刚放进来一个同名的
             self.count += 1
             return
+
+    def _holds(self, target, size, sha256):
+        """target 是不是有这些内容的文件。"""
+        if not target.is_file():
+            return False
+        status = target.stat()
+        return status.st_size == size and self._sha256(target, status.st_mtime_ns) == sha256
 
     def _write_down(self, path, target, sha256):
         if self._file is None:
@@ -211,12 +217,10 @@ def _take_back(source, target, entry):
     """收回一个；不能收回就返回为什么。"""
     if sha256_of(target) != entry["sha256"]:
         return "整理之后内容变了"
-    try:
-        if (entry["moved"] or source.is_file()) and put_back(target, source):
-            return ""
-    except OSError as error:  # 原处的磁盘不在，不让写；别的照收
-        return f"原处 {source} {error.strerror or error}"
-    return f"原处 {source} {'已有别的文件' if entry['moved'] else '没有同样的一份了，这一份留着'}"
+    reason = put_back(target, source) if entry["moved"] or source.is_file() else OCCUPIED
+    if reason == OCCUPIED and not entry["moved"]:
+        reason = "没有同样的一份了，这一份留着"
+    return reason and f"原处 {source} {reason}"
 
 
 def _read_log(log):
@@ -227,8 +231,9 @@ def _read_log(log):
     try:
         entries, torn = read_journal(log)
         for entry in entries:
-            inside = _is_in_a_class_folder(entry["to"])
-            if not inside or not isinstance(entry["from"], str) or not isinstance(entry["sha256"], str):
+            if not all(isinstance(entry[key], str) for key in ("from", "to", "sha256")):
+                raise ValueError(entry)
+            if entry["to"].count("/") != 1 or not stays_inside(entry["to"]):  # 看文字：类别的文件夹可以是链接
                 raise ValueError(entry)
             entry["moved"] = bool(entry["moved"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -236,9 +241,3 @@ def _read_log(log):
     if not entries:
         raise wrong
     return entries, torn
-
-
-def _is_in_a_class_folder(to):
-    """记录里的新处是不是 类别/名字：看文字，不看类别的文件夹是不是指向别处的链接。"""
-    parts = to.split("/") if isinstance(to, str) else []
-    return len(parts) == 2 and not {"", ".", ".."} & set(parts) and not (os.name == "nt" and set(to) & set("\\:"))

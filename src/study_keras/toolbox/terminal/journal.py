@@ -21,6 +21,11 @@ def write_step(journal, step):
     os.fsync(journal.fileno())
 
 
+def stays_inside(name):
+    """name（来自外面的文字，不可信）是不是一个文件夹里的相对路径：用 / 分隔，没有 . 与 ..。"""
+    return not {"", ".", ".."} & set(name.split("/")) and not (os.name == "nt" and set(name) & set("\\:"))
+
+
 def read_journal(path):
     """(各步的列表, 最后一行是不是没有写完)；没有写完的那一步还没有动手，不在列表里。
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from toolbox.terminal.files import flush_folder
 from toolbox.terminal.leftovers import aside_of
 
+OCCUPIED = "已有同名的文件"
+
 
 def transfer(source, target, move):
     """把文件 source 复制（move 为假）或移动到 target，可以在另一个磁盘上。任何时候至少有一份完整的。
@@ -46,17 +48,20 @@ def transfer(source, target, move):
 
 
 def put_back(path, origin):
-    """把移走或复制来的 path 收回原处 origin；返回收回了没有：原处已有别的东西就不动。
+    """把移走或复制来的 path 收回原处 origin；收不回就不动，返回为什么（OCCUPIED 或系统的话），收回了是空的。
 
     原处有同样的一份（复制来的；或移动到一半被杀），只删掉 path。
     """
-    if not os.path.lexists(origin):
-        transfer(path, origin, move=True)
-    elif not (path.is_file() and origin.is_file() and filecmp.cmp(path, origin, shallow=False)):
-        return False
-    elif os.path.realpath(path) != os.path.realpath(origin):
-        remove(path)
-    return True
+    try:
+        if not os.path.lexists(origin):
+            transfer(path, origin, move=True)
+        elif not (path.is_file() and origin.is_file() and filecmp.cmp(path, origin, shallow=False)):
+            return OCCUPIED
+        elif os.path.realpath(path) != os.path.realpath(origin):
+            remove(path)
+    except OSError as error:  # 原处的磁盘不在，不让写
+        return error.strerror or str(error)
+    return ""
 
 
 def _remove_moved(source, target):
